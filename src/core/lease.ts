@@ -1,0 +1,137 @@
+import { retryPauseMs } from './backoff.ts'
+import type { Clock } from './clock.ts'
+import { LeaseLostError, messageOf } from './errors.ts'
+import type { Logger } from './log.ts'
+
+/** What a lease needs of a delivery (queues/queue.ts has the whole). */
+export interface Renewable {
+  /** Monotonic ms at the start of the receive call: the queue's own clock can't have begun earlier. */
+  readonly receivedAt: number
+  /** Makes the lease end `seconds` from now; LeaseLostError when the queue refuses. */
+  extend(seconds: number): Promise<void>
+}
+
+export interface LeaseOptions {
+  /** What each renewal asks for, and what the receive asked for. */
+  visibilitySeconds: number
+  /** Pause between renewals. */
+  heartbeatMs: number
+  /** No lease lasts longer, counted from the receive: SQS refuses renewals beyond 12 h. */
+  maxMs: number
+  clock: Clock
+  log: Logger
+}
+
+/** SQS's 12 h from the receive, less five minutes in which the work is wound up. */
+export const MAX_LEASE_MS = (12 * 60 - 5) * 60_000
+
+/**
+ * The time for which a message is provably ours. It is renewed steadily, never doubled, and judged by the monotonic
+ * clock from the START of the last confirmed renewal, so that neither a slow answer nor a frozen process can stretch it.
+ */
+export class Lease {
+  /** Aborted when the lease is lost (LeaseLostError) or the runner stops at once (the parent's reason). */
+  readonly signal: AbortSignal
+  readonly #controller = new AbortController()
+  readonly #ended = new AbortController()
+  readonly #delivery: Renewable
+  readonly #options: LeaseOptions
+  readonly #parent: AbortSignal
+  readonly #capMs: number
+  readonly #heartbeat: Promise<void>
+  #deadlineMs: number
+  #lost: LeaseLostError | undefined
+
+  constructor(delivery: Renewable, options: LeaseOptions, parent: AbortSignal) {
+    this.#delivery = delivery
+    this.#options = options
+    this.#parent = parent
+    this.signal = this.#controller.signal
+    this.#capMs = delivery.receivedAt + options.maxMs
+    this.#deadlineMs = this.#deadlineFrom(delivery.receivedAt)
+    if (parent.aborted) this.#onParentAbort()
+    else parent.addEventListener('abort', this.#onParentAbort, { once: true })
+    this.#heartbeat = this.#beat()
+    void this.#watch()
+  }
+
+  /** Throws LeaseLostError unless the message is provably ours at this instant. */
+  assertHeld(): void {
+    // A process that was frozen wakes with its timers late: the clock decides, not the timer.
+    if (this.#lost === undefined && this.#options.clock.now() >= this.#deadlineMs) this.#lose('it ran out')
+    if (this.#lost !== undefined) throw this.#lost
+  }
+
+  /** Ends the renewals; resolves when none is under way, so that none can undo a release. Safe to call twice. */
+  async end(): Promise<void> {
+    this.#parent.removeEventListener('abort', this.#onParentAbort)
+    this.#ended.abort()
+    await this.#heartbeat
+  }
+
+  readonly #onParentAbort = (): void => {
+    this.#controller.abort(this.#parent.reason)
+  }
+
+  #deadlineFrom(startMs: number): number {
+    const visibilityMs = this.#options.visibilitySeconds * 1000
+    // 55 of 60 seconds: the rest is for the kill and for clocks that run at different speeds.
+    return Math.min(startMs + visibilityMs - Math.min(5000, visibilityMs / 4), this.#capMs)
+  }
+
+  #lose(why: string, cause?: unknown): void {
+    if (this.#lost !== undefined) return
+    this.#lost = new LeaseLostError(`the lease on the message is lost: ${why}`, { cause })
+    this.#controller.abort(this.#lost)
+    this.#ended.abort()
+  }
+
+  async #beat(): Promise<void> {
+    const { clock, heartbeatMs, visibilitySeconds, log } = this.#options
+    let failures = 0
+    while (!this.#ended.signal.aborted) {
+      const left = this.#deadlineMs - clock.now()
+      const pause =
+        failures === 0
+          ? Math.min(heartbeatMs, left / 2)
+          : Math.min(retryPauseMs(failures - 1, 250, 5000), left / 2)
+      try {
+        await clock.sleep(Math.max(pause, 1), this.#ended.signal)
+      } catch {
+        return
+      }
+      const startMs = clock.now()
+      // Beyond the cap there is nothing to ask for; the watch ends the lease there.
+      if (this.#capMs - startMs < 1000) return
+      try {
+        await this.#delivery.extend(visibilitySeconds)
+        this.#deadlineMs = this.#deadlineFrom(startMs)
+        failures = 0
+      } catch (error) {
+        if (error instanceof LeaseLostError) {
+          this.#lose(error.message, error)
+          return
+        }
+        failures += 1
+        log.warn('Renewing the lease failed; trying again', { error: messageOf(error), failures })
+      }
+    }
+  }
+
+  /** Ends the lease at its deadline even when a renewal hangs. */
+  async #watch(): Promise<void> {
+    const { clock } = this.#options
+    try {
+      for (;;) {
+        const left = this.#deadlineMs - clock.now()
+        if (left <= 0) break
+        await clock.sleep(left, this.#ended.signal)
+      }
+    } catch {
+      return
+    }
+    this.#lose(
+      this.#deadlineMs >= this.#capMs ? 'the longest time a message can be held is over' : 'it ran out',
+    )
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * What starts tasks. Drivers are dumb: timeouts, output caps and verdicts live once in run-task.ts.
+ * Vendor errors become RetryableError('engine' | 'registry' | 'disk'), ImageError, JobError or OperatorError.
+ */
+export interface Executor {
+  readonly name: string
+  /** Throws what is wrong with the engine. */
+  probe(signal: AbortSignal): Promise<void>
+  /** Makes the image present by the pull policy, once at a time per image; says what it resolved to. */
+  pull(image: string, signal: AbortSignal): Promise<ImageInfo>
+  /** Creates, attaches, then starts a task. Nothing is left behind when it throws. */
+  start(spec: TaskSpec, signal: AbortSignal): Promise<Task>
+  /** Removes what dead runners left behind; says how many tasks. */
+  reap(signal: AbortSignal): Promise<number>
+  close(): void
+}
+
+export interface ImageInfo {
+  /** The engine's content id, `sha256:…`. */
+  id: string
+}
+
+/** The image can't be had, and trying again at once won't help: the administrator can act (or the job's author). */
+export class ImageError extends Error {
+  override readonly name = 'ImageError'
+  readonly reason: 'not_found' | 'denied' | 'invalid_reference' | 'platform_mismatch' | 'not_allowed' | 'not_startable'
+
+  constructor(reason: ImageError['reason'], message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.reason = reason
+  }
+}
+
+/** Walls around a task; what is left out is the engine's default. */
+export interface TaskLimits {
+  /** CPU cores, fractions allowed. */
+  cpus?: number
+  memoryBytes?: number
+  /** Most processes and threads. */
+  pids?: number
+  /** Size of /dev/shm. */
+  shmBytes?: number
+  network?: 'default' | 'none'
+  readOnly?: boolean
+  /** uid[:gid] or a name in the image. */
+  user?: string
+  /** Mount point → mount options, e.g. {'/tmp': 'size=64m'}. */
+  tmpfs?: Readonly<Record<string, string>>
+  /** Name → soft and hard limit, e.g. {nofile: 256}. */
+  ulimits?: Readonly<Record<string, number>>
+  /** OCI runtime, e.g. runsc. */
+  runtime?: string
+  /** os/arch[/variant], e.g. linux/amd64. */
+  platform?: string
+}
+
+export interface TaskSpec {
+  /** Unique, made of letters, digits and dashes. */
+  name: string
+  kind: string
+  image: string
+  /** Arguments, never through a shell; left out = the image's own. */
+  command?: readonly string[]
+  environment: Readonly<Record<string, string>>
+  limits: TaskLimits
+  /** Keep the container after its end, with a readable log (`rm: false`). */
+  keep: boolean
+}
+
+export interface OutputChunk {
+  stream: 'stdout' | 'stderr'
+  data: Uint8Array
+}
+
+export interface TaskExit {
+  exitCode: number
+  /** The engine saw an out-of-memory kill in the task. */
+  oomKilled: boolean
+}
+
+/** What goes to a task's standard input: whole, or in parts as they are asked for. */
+export type TaskInput = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+
+/** One started container. Dispose removes it (unless `keep`), whatever state it is in, and always settles. */
+export interface Task extends AsyncDisposable {
+  readonly id: string
+  readonly name: string
+  /** How to read its output later, shown when it is kept. */
+  readonly logsCommand: string
+  /**
+   * Writes the input and half-closes standard input. Resolves when all is written or the task stopped reading;
+   * never hangs on a task that ends without reading.
+   */
+  send(input: TaskInput): Promise<void>
+  /** Everything the task prints, with backpressure. May be iterated once; ends when the task's output does. */
+  output(): AsyncIterable<OutputChunk>
+  /** Resolves when the task has ended. RetryableError('engine') when the engine went away or can't tell. */
+  wait(): Promise<TaskExit>
+  /** SIGTERM, then SIGKILL after `graceSeconds` (0 = SIGKILL at once). Resolves when it is dead. */
+  kill(graceSeconds: number): Promise<void>
+}

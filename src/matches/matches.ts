@@ -1,0 +1,32 @@
+import type { TaskLimits } from '../executors/executor.ts'
+
+/** How to run one of a match's two images. */
+export interface ImageRecipe {
+  image: string
+  /** Left out = the command line's words, else the image's own. */
+  command?: readonly string[]
+  environment: Readonly<Record<string, string>>
+  /** Seconds from the input to the kill; left out = the config's `timeout`. */
+  timeoutSeconds?: number
+  limits?: TaskLimits
+}
+
+export interface Match {
+  /** Bare UUID. */
+  id: string
+  /** Evaluates a solution; left out when the source has none. */
+  problem?: ImageRecipe
+  /** Scores a series of evaluations; left out when the source has none. */
+  indicator?: ImageRecipe
+  /** Which scores are better, for display only. */
+  direction: 'minimize' | 'maximize'
+}
+
+/** Where a match's images and environments come from. */
+export interface MatchSource {
+  /**
+   * NotYetError: the match is parked until an administrator has mended it. RetryableError('matches'): the source
+   * can't be reached.
+   */
+  resolve(matchId: string, signal: AbortSignal): Promise<Match>
+}

@@ -1,0 +1,43 @@
+import type { Json } from '../core/json.ts'
+import type { WriteOutcome } from '../core/kind.ts'
+
+/** An item's address in the table (partition key ID, sort key Trial). */
+export interface Key {
+  ID: string
+  Trial: string
+}
+
+/** An item: attribute name → value. Numbers are exact (core/json.ts). */
+export type Item = Readonly<Record<string, Json>>
+
+/** What a query reads of one partition; both ends are included. */
+export interface Range {
+  /** Smallest sort key. */
+  from: string
+  /** Largest sort key. */
+  to: string
+  /** Attributes to read; all when left out. */
+  attributes?: readonly string[]
+  /** 'descending' = largest sort key first. */
+  order?: 'ascending' | 'descending'
+  /** At most so many items. */
+  limit?: number
+}
+
+/**
+ * A table. Reads are strongly consistent. Vendor errors become RetryableError('store' | 'credentials'),
+ * JobError('unstorable_result') for an item that the table can't hold, OperatorError for a missing table or wrong keys.
+ */
+export interface Store {
+  /** Cheap, reads no item that could cost anything; throws what is wrong. */
+  probe(signal: AbortSignal): Promise<void>
+  get(key: Key, signal?: AbortSignal): Promise<Item | undefined>
+  /**
+   * Writes all items in one transaction, under the condition that `onlyIfAbsent` (one of them by key) does not exist.
+   * 'exists' = it did, and nothing was written. Takes no signal: a write is never cut in the middle.
+   */
+  put(items: readonly Item[], onlyIfAbsent: Key): Promise<WriteOutcome>
+  /** Items of one partition in sort key order, page by page as they are consumed. */
+  query(id: string, range: Range, signal?: AbortSignal): AsyncIterable<Item>
+  close(): void
+}

@@ -1,0 +1,332 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { systemClock } from '../../../src/core/clock.ts'
+import {
+  JobError,
+  NotYetError,
+  OperatorError,
+  PoisonError,
+  RetryableError,
+  StoppedError,
+} from '../../../src/core/errors.ts'
+import type { Handler, JobContext, WriteOutcome } from '../../../src/core/kind.ts'
+import { createLogger, type LogRecord } from '../../../src/core/log.ts'
+import type { JobOutcome } from '../../../src/core/observer.ts'
+import { runWorker, type WorkerOptions } from '../../../src/core/worker.ts'
+import { MemoryQueue } from '../../support/memory-queue.ts'
+
+/** What a scripted job does, by its body. */
+type Script = (job: JobContext) => Promise<string>
+
+class Bench {
+  readonly queue = new MemoryQueue(systemClock)
+  readonly stored = new Map<string, string>()
+  readonly outcomes: JobOutcome[] = []
+  readonly records: LogRecord[] = []
+  readonly drain = new AbortController()
+  readonly abort = new AbortController()
+  readonly scripts = new Map<string, Script>()
+  running = 0
+  mostRunning = 0
+  probes = 0
+
+  handler(): Handler<string, string, string> {
+    const save = (id: string, value: string): WriteOutcome => {
+      if (this.stored.has(id)) return 'exists'
+      this.stored.set(id, value)
+      return 'written'
+    }
+    return {
+      identify: (payload) => ({ id: payload, shortId: payload, fields: {} }),
+      prepare: async (payload) => Promise.resolve(this.stored.has(payload) ? 'settled' : payload),
+      run: async (payload, _input, job) => {
+        this.running += 1
+        this.mostRunning = Math.max(this.mostRunning, this.running)
+        try {
+          job.timeline.markStarted()
+          return await (this.scripts.get(payload) ?? (async () => Promise.resolve('ok')))(job)
+        } finally {
+          this.running -= 1
+        }
+      },
+      saveSuccess: async (payload, result) => Promise.resolve(save(payload, result)),
+      saveFailure: async (payload, failure) =>
+        Promise.resolve(save(payload, `failed: ${failure.publicMessage}`)),
+    }
+  }
+
+  options(more: Partial<WorkerOptions<string, string, string>> = {}): WorkerOptions<string, string, string> {
+    return {
+      kind: {
+        name: 'test',
+        parseMessage: (body) => {
+          if (body.startsWith('bad')) throw new PoisonError('not readable')
+          return body
+        },
+        handler: this.handler(),
+      },
+      queue: this.queue,
+      probes: { engine: async () => Promise.resolve(void (this.probes += 1)) },
+      concurrency: 1,
+      num: 0,
+      drainQueue: true,
+      intervalMs: 1,
+      visibilitySeconds: 60,
+      heartbeatMs: 20_000,
+      maxReceiveCount: 10,
+      maxHeld: 100,
+      drain: this.drain.signal,
+      abort: this.abort.signal,
+      clock: systemClock,
+      log: createLogger((record) => this.records.push(record), 'DEBUG'),
+      observer: {
+        jobStarted: () => undefined,
+        jobEnded: (_job, outcome) => this.outcomes.push(outcome),
+        stateChanged: () => undefined,
+      },
+      ...more,
+    }
+  }
+
+  messages(): string[] {
+    return this.records.map((record) => record.msg)
+  }
+}
+
+describe('runWorker', () => {
+  let bench = new Bench()
+  afterEach(() => {
+    bench = new Bench()
+  })
+
+  it('works everything on the queue and deletes each message after its result is stored', async () => {
+    for (const body of ['a', 'b', 'c']) await bench.queue.send(body)
+    await runWorker(bench.options())
+    expect([...bench.stored.keys()]).toEqual(['a', 'b', 'c'])
+    expect(bench.queue.left()).toEqual([])
+    expect(bench.outcomes).toEqual(['succeeded', 'succeeded', 'succeeded'])
+  })
+
+  it('fills all slots, never more, and never waits for a batch to end', async () => {
+    let release = (): void => undefined
+    const gate = new Promise<void>((resolve) => (release = resolve))
+    bench.scripts.set('slow', async () => {
+      await gate
+      return 'slow'
+    })
+    await bench.queue.send('slow')
+    for (let n = 0; n < 20; n += 1) await bench.queue.send(`quick-${String(n)}`)
+    bench.scripts.set('quick-19', async () => {
+      release()
+      return Promise.resolve('last')
+    })
+    await runWorker(bench.options({ concurrency: 3 }))
+    expect(bench.stored.size).toBe(21)
+    expect(bench.mostRunning).toBeLessThanOrEqual(3)
+    // The slow job's slot was the only one it held: all others passed it by.
+    expect([...bench.stored.keys()].indexOf('slow')).toBeGreaterThanOrEqual(19)
+  })
+
+  it('stops after num jobs and takes no message it does not need', async () => {
+    for (const body of ['bad', 'a', 'b', 'c']) await bench.queue.send(body)
+    await runWorker(bench.options({ num: 2, drainQueue: false, concurrency: 4 }))
+    expect([...bench.stored.keys()]).toEqual(['a', 'b'])
+    expect(bench.queue.messages.find((message) => message.body === 'c')?.received).toBe(0)
+  })
+
+  it('records a failure of the job and goes on', async () => {
+    bench.scripts.set('a', async () =>
+      Promise.reject(new JobError('no_result', 'The image printed nothing.')),
+    )
+    await bench.queue.send('a')
+    await bench.queue.send('b')
+    await runWorker(bench.options())
+    expect(bench.stored.get('a')).toBe('failed: The image printed nothing.')
+    expect(bench.stored.get('b')).toBe('ok')
+    expect(bench.queue.left()).toEqual([])
+  })
+
+  it('leaves an unreadable message alone and goes on', async () => {
+    await bench.queue.send('bad message')
+    await bench.queue.send('b')
+    await runWorker(bench.options())
+    expect(bench.queue.left()).toEqual(['bad message'])
+    expect(bench.queue.log).not.toContain('ack m1')
+    expect(bench.stored.has('b')).toBe(true)
+    expect(bench.messages()).toContain('Unreadable message, left to the dead-letter queue')
+  })
+
+  it('releases with backoff what the surroundings broke, and receives nothing until a probe passes', async () => {
+    let works = false
+    const receivesAtProbe: number[] = []
+    bench.scripts.set('a', async () => Promise.reject(new RetryableError('engine', 'connection refused')))
+    await bench.queue.send('a')
+    await bench.queue.send('b')
+    await runWorker(
+      bench.options({
+        probes: {
+          engine: async () => {
+            receivesAtProbe.push(bench.queue.receives)
+            if (receivesAtProbe.length < 3) throw new Error('still down')
+            works = true
+            return Promise.resolve()
+          },
+        },
+      }),
+    )
+    expect(works).toBe(true)
+    expect(new Set(receivesAtProbe)).toEqual(new Set([1]))
+    const [, seconds] =
+      /^release m1 (\d+)$/.exec(bench.queue.log.find((line) => line.startsWith('release')) ?? '') ?? []
+    expect(Number(seconds)).toBeGreaterThanOrEqual(22)
+    expect(Number(seconds)).toBeLessThanOrEqual(38)
+    expect(bench.stored.get('b')).toBe('ok')
+    expect(bench.stored.has('a')).toBe(false)
+  })
+
+  it('treats a bug of ours as no fault of the job, and names it', async () => {
+    bench.scripts.set('a', async () => Promise.reject(new TypeError('undefined is not a function')))
+    await bench.queue.send('a')
+    await runWorker(bench.options())
+    expect(bench.stored.has('a')).toBe(false)
+    expect(bench.queue.left()).toEqual(['a'])
+    expect(bench.messages()).toContain('Unexpected error; the job will be tried again')
+  })
+
+  it('gives up after max_receive_count attempts that delivered their input, while every probe passes', async () => {
+    bench.scripts.set('a', async () => Promise.reject(new TypeError('bug')))
+    await bench.queue.send('a')
+    const [message] = bench.queue.messages
+    if (message) message.received = 9
+    await runWorker(bench.options())
+    expect(bench.stored.get('a')).toBe('failed: Internal Server Error')
+    expect(bench.queue.left()).toEqual([])
+  })
+
+  it('never gives up while a probe fails', async () => {
+    bench.scripts.set('a', async () => Promise.reject(new TypeError('bug')))
+    await bench.queue.send('a')
+    const [message] = bench.queue.messages
+    if (message) message.received = 30
+    await runWorker(bench.options({ probes: { store: async () => Promise.reject(new Error('down')) } }))
+    expect(bench.stored.size).toBe(0)
+    expect(bench.queue.left()).toEqual(['a'])
+  })
+
+  it('holds a job that can not run yet outside the slots, and runs it when its time has come', async () => {
+    let tries = 0
+    bench.scripts.set('later', async () => {
+      tries += 1
+      if (!bench.stored.has('b')) throw new NotYetError('b is not final', 0.005)
+      return Promise.resolve('after b')
+    })
+    await bench.queue.send('later')
+    await bench.queue.send('b')
+    await runWorker(bench.options())
+    expect([...bench.stored.keys()]).toEqual(['b', 'later'])
+    expect(tries).toBeGreaterThan(1)
+    expect(bench.queue.messages[0]?.received).toBe(1)
+  })
+
+  it('gives a waiting job back when too many wait', async () => {
+    for (const body of ['x', 'y']) {
+      bench.scripts.set(body, async () => Promise.reject(new NotYetError('parked', 60)))
+      await bench.queue.send(body)
+    }
+    const run = runWorker(bench.options({ maxHeld: 1, drainQueue: false }))
+    await expect.poll(() => bench.queue.log).toContain('release m2 60')
+    bench.drain.abort()
+    await run
+    expect(bench.queue.log).toContain('release m1 0')
+  })
+
+  it('drains: running jobs finish, nothing new is taken', async () => {
+    let finish = (): void => undefined
+    bench.scripts.set(
+      'a',
+      async () =>
+        new Promise(
+          (resolve) =>
+            (finish = () => {
+              resolve('done')
+            }),
+        ),
+    )
+    await bench.queue.send('a')
+    await bench.queue.send('b')
+    const run = runWorker(bench.options({ drainQueue: false }))
+    await expect.poll(() => bench.running).toBe(1)
+    bench.drain.abort(new StoppedError('first signal'))
+    finish()
+    await run
+    expect([...bench.stored.keys()]).toEqual(['a'])
+    expect(bench.queue.left()).toEqual(['b'])
+    expect(bench.queue.messages[1]?.received).toBe(0)
+  })
+
+  it('gives back at once what a poll brings after the drain has begun', async () => {
+    const run = runWorker(bench.options({ drainQueue: false }))
+    await expect.poll(() => bench.queue.receives).toBe(1)
+    bench.drain.abort(new StoppedError('first signal'))
+    await bench.queue.send('late')
+    await run
+    expect(bench.queue.log).toEqual(['release m1 0'])
+    expect(bench.stored.size).toBe(0)
+  })
+
+  it('aborts: the job is stopped, nothing recorded, the message released at once', async () => {
+    bench.scripts.set(
+      'a',
+      async (job) =>
+        new Promise((_, reject) => {
+          job.signal.addEventListener('abort', () => {
+            reject(new Error('killed'))
+          })
+        }),
+    )
+    await bench.queue.send('a')
+    const run = runWorker(bench.options({ drainQueue: false }))
+    await expect.poll(() => bench.running).toBe(1)
+    const reason = new StoppedError('second signal')
+    bench.drain.abort(reason)
+    bench.abort.abort(reason)
+    await expect(run).rejects.toBe(reason)
+    expect(bench.stored.size).toBe(0)
+    expect(bench.queue.log).toEqual(['release m1 0'])
+  })
+
+  it('writes nothing and leaves the message alone once its lease is lost', async () => {
+    bench.scripts.set('a', async (job) => {
+      const [message] = bench.queue.messages
+      if (message) message.receipt += 1 // somebody else has received it
+      await new Promise<void>((resolve) => {
+        job.signal.addEventListener('abort', () => {
+          resolve()
+        })
+      })
+      return 'late result'
+    })
+    await bench.queue.send('a')
+    await runWorker(bench.options({ visibilitySeconds: 0.08, heartbeatMs: 10 }))
+    expect(bench.outcomes).toEqual(['lost'])
+    expect(bench.stored.size).toBe(0)
+    expect(bench.queue.log.filter((line) => !line.startsWith('extend'))).toEqual([])
+  })
+
+  it('finds the result of a job whose message was not deleted, and deletes it then', async () => {
+    bench.stored.set('a', 'from before')
+    await bench.queue.send('a')
+    await runWorker(bench.options())
+    expect(bench.outcomes).toEqual(['settled'])
+    expect(bench.stored.get('a')).toBe('from before')
+    expect(bench.queue.left()).toEqual([])
+  })
+
+  it('goes on after receive errors, and ends on an error that only the operator can mend', async () => {
+    bench.queue.receiveErrors.push(new RetryableError('queue', 'reset'), new RetryableError('queue', 'reset'))
+    await bench.queue.send('a')
+    await runWorker(bench.options())
+    expect(bench.stored.get('a')).toBe('ok')
+    bench.queue.receiveErrors.push(new OperatorError('no such queue', '', 'check the URL'))
+    await expect(runWorker(bench.options())).rejects.toBeInstanceOf(OperatorError)
+  })
+})

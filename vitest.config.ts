@@ -1,0 +1,28 @@
+import { defineConfig } from 'vitest/config'
+
+/** One project per kind of test, so that `vitest run --project unit` stays quick. */
+function project(name: string, testTimeout: number) {
+  return {
+    extends: true as const,
+    test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: testTimeout },
+  }
+}
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    maxWorkers: 2,
+    silent: 'passed-only',
+    restoreMocks: true,
+    unstubEnvs: true,
+    reporters: ['default', './test/support/closing-line-reporter.ts'],
+    coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text-summary', 'json-summary'] },
+    projects: [
+      project('unit', 20_000),
+      project('contract', 60_000),
+      project('integration', 60_000),
+      project('docker', 180_000),
+      project('e2e', 300_000),
+    ],
+  },
+})
