@@ -39,5 +39,10 @@ export interface Store {
   put(items: readonly Item[], onlyIfAbsent: Key): Promise<WriteOutcome>
   /** Items of one partition in sort key order, page by page as they are consumed. */
   query(id: string, range: Range, signal?: AbortSignal): AsyncIterable<Item>
+  /**
+   * Items of all partitions whose ID begins with `idPrefix`, in no order. Reads the whole table, and needs a right that
+   * runners do without: for people's questions only.
+   */
+  scan(idPrefix: string, signal?: AbortSignal): AsyncIterable<Item>
   close(): void
 }

@@ -1,0 +1,198 @@
+import {
+  DynamoDBClient,
+  GetItemCommand,
+  paginateQuery,
+  paginateScan,
+  TransactWriteItemsCommand,
+  type AttributeValue,
+  type QueryCommandInput,
+} from '@aws-sdk/client-dynamodb'
+import { awsClientOptions, type AwsConnection } from '../../aws/client-options.ts'
+import { describeAwsError } from '../../aws/problems.ts'
+import { retryPauseMs } from '../../core/backoff.ts'
+import { systemClock, type Clock } from '../../core/clock.ts'
+import type { WriteOutcome } from '../../core/kind.ts'
+import type { Item, Key, Range, Store } from '../store.ts'
+import { fromAttributes, toAttributes } from './attributes.ts'
+import { refusalOf, saysUnstorable, toOperatorError, toRunningError, type Table } from './errors.ts'
+import { assertKey, assertStorable, unstorable } from './item-checks.ts'
+
+export interface DynamoDbOptions extends AwsConnection {
+  tableName: string
+  /** Waits between tries of a contended write. */
+  clock?: Clock
+}
+
+/** Nothing has this key, since no result's ID begins so. */
+const PROBE_KEY: Key = { ID: '#probe', Trial: '#probe' }
+/** Two runners that write the same trial meet once or twice; throttling may last a little longer. */
+const MAX_WRITE_TRIES = 6
+const FIRST_PAUSE_MS = 50
+const LONGEST_PAUSE_MS = 2_000
+
+const RUNNER_RIGHTS = 'Allow dynamodb:GetItem, dynamodb:Query and dynamodb:PutItem on it.'
+const SCAN_RIGHTS = 'Name one participant, or allow dynamodb:Scan on it.'
+
+/** A DynamoDB table with the partition key ID and the sort key Trial. Needs GetItem, Query and PutItem; scan needs Scan. */
+export function createDynamoDbStore(options: DynamoDbOptions): Store {
+  const { tableName, region, endpoint, clock = systemClock } = options
+  const table: Table = {
+    service: 'DynamoDB',
+    tableName,
+    region,
+    ...(endpoint === undefined ? {} : { endpoint }),
+  }
+  const client = connect(options, table)
+
+  async function read(key: Key, signal: AbortSignal | undefined): Promise<Item | undefined> {
+    const command = new GetItemCommand({
+      TableName: tableName,
+      Key: toAttributes({ ...key }),
+      ConsistentRead: true,
+    })
+    const { Item: attributes } = await client.send(command, sendOptions(signal))
+    return attributes === undefined ? undefined : fromAttributes(attributes)
+  }
+
+  /** One try; a refusal that may pass is 'retry', with the error that said so. */
+  async function write(command: TransactWriteItemsCommand): Promise<WriteOutcome | { retry: unknown }> {
+    try {
+      await client.send(command)
+      return 'written'
+    } catch (error) {
+      const refusal = refusalOf(error)
+      if (refusal === 'exists') return 'exists'
+      if (refusal === 'invalid' || saysUnstorable(error))
+        throw unstorable(describeAwsError(error), { cause: error })
+      if (refusal === 'retry') return { retry: error }
+      throw toRunningError(error, table)
+    }
+  }
+
+  return {
+    async probe(signal) {
+      try {
+        await read(PROBE_KEY, signal)
+      } catch (error) {
+        signal.throwIfAborted()
+        throw toOperatorError(error, table, RUNNER_RIGHTS)
+      }
+    },
+
+    async get(key, signal) {
+      assertKey(key)
+      try {
+        return await read(key, signal)
+      } catch (error) {
+        signal?.throwIfAborted()
+        throw toRunningError(error, table)
+      }
+    },
+
+    async put(items, onlyIfAbsent) {
+      const input = { TransactItems: items.map((item) => ({ Put: toPut(tableName, item, onlyIfAbsent) })) }
+      if (!input.TransactItems.some(({ Put }) => 'ConditionExpression' in Put)) {
+        throw new TypeError('onlyIfAbsent is the key of none of the items')
+      }
+      for (let tries = 1; ; tries += 1) {
+        // A new command and thus a new idempotency token each time: a refused transaction had no effect.
+        const outcome = await write(new TransactWriteItemsCommand(input))
+        if (typeof outcome === 'string') return outcome
+        if (tries >= MAX_WRITE_TRIES) throw toRunningError(outcome.retry, table)
+        await clock.sleep(retryPauseMs(tries - 1, FIRST_PAUSE_MS, LONGEST_PAUSE_MS))
+      }
+    },
+
+    async *query(id, range, signal) {
+      const input = toQuery(tableName, id, range)
+      if (input === undefined) return
+      let left = range.limit ?? Number.POSITIVE_INFINITY
+      try {
+        for await (const page of paginateQuery({ client }, input, sendOptions(signal))) {
+          for (const attributes of page.Items ?? []) {
+            yield fromAttributes(attributes)
+            left -= 1
+            if (left <= 0) return
+          }
+        }
+      } catch (error) {
+        signal?.throwIfAborted()
+        throw toRunningError(error, table)
+      }
+    },
+
+    async *scan(idPrefix, signal) {
+      const filter = {
+        FilterExpression: 'begins_with(ID, :prefix)',
+        ExpressionAttributeValues: { ':prefix': { S: idPrefix } },
+      }
+      const input = { TableName: tableName, ConsistentRead: true, ...(idPrefix === '' ? {} : filter) }
+      try {
+        for await (const page of paginateScan({ client }, input, sendOptions(signal))) {
+          for (const attributes of page.Items ?? []) yield fromAttributes(attributes)
+        }
+      } catch (error) {
+        signal?.throwIfAborted()
+        throw toOperatorError(error, table, SCAN_RIGHTS)
+      }
+    },
+
+    close() {
+      client.destroy()
+    },
+  }
+}
+
+/** Connects nothing yet; what the SDK refuses at once (an empty region) is the operator's to mend. */
+function connect(options: AwsConnection, table: Table): DynamoDBClient {
+  try {
+    return new DynamoDBClient(awsClientOptions(options))
+  } catch (error) {
+    throw toOperatorError(error, table, RUNNER_RIGHTS)
+  }
+}
+
+function sendOptions(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
+  return signal === undefined ? {} : { abortSignal: signal }
+}
+
+function toPut(TableName: string, item: Item, onlyIfAbsent: Key) {
+  assertKey(keyOf(item))
+  assertStorable(item)
+  const put = { TableName, Item: toAttributes(item) }
+  const isGuarded = item['ID'] === onlyIfAbsent.ID && item['Trial'] === onlyIfAbsent.Trial
+  return isGuarded ? { ...put, ConditionExpression: 'attribute_not_exists(ID)' } : put
+}
+
+function keyOf({ ID, Trial }: Item): Key {
+  if (typeof ID !== 'string' || typeof Trial !== 'string') throw new TypeError('an item needs ID and Trial')
+  return { ID, Trial }
+}
+
+/** Undefined when nothing can be in the range, which DynamoDB would call an error. */
+function toQuery(TableName: string, id: string, range: Range): QueryCommandInput | undefined {
+  const { from, to, attributes, order, limit } = range
+  if (to === '' || Buffer.compare(Buffer.from(from), Buffer.from(to)) > 0 || (limit ?? 1) <= 0)
+    return undefined
+  // An empty text can't be compared with a key; it is below all of them.
+  const hasFrom = from !== ''
+  assertKey({ ID: id, Trial: to })
+  if (hasFrom) assertKey({ ID: id, Trial: from })
+  const values: Record<string, AttributeValue> = { ':id': { S: id }, ':to': { S: to } }
+  if (hasFrom) values[':from'] = { S: from }
+  const names = new Map((attributes ?? []).map((name, index) => [`#a${index}`, name]))
+  return {
+    TableName,
+    KeyConditionExpression: `ID = :id AND Trial ${hasFrom ? 'BETWEEN :from AND' : '<='} :to`,
+    ExpressionAttributeValues: values,
+    ConsistentRead: true,
+    ScanIndexForward: order !== 'descending',
+    ...(limit === undefined ? {} : { Limit: limit }),
+    ...(names.size === 0
+      ? {}
+      : {
+          ProjectionExpression: [...names.keys()].join(', '),
+          ExpressionAttributeNames: Object.fromEntries(names),
+        }),
+  }
+}

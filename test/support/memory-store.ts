@@ -1,0 +1,90 @@
+import type { Json } from '../../src/core/json.ts'
+import type { WriteOutcome } from '../../src/core/kind.ts'
+import { assertStorable } from '../../src/stores/dynamodb/item-checks.ts'
+import type { Item, Key, Range, Store } from '../../src/stores/store.ts'
+
+/** A table in memory that counts what is read; passed in where the wire doesn't matter. */
+export class MemoryStore implements Store {
+  readonly items = new Map<string, Item>()
+  /** Keys of all single reads, `ID|Trial`. */
+  readonly gets: string[] = []
+  /** Items that queries handed out. */
+  itemsRead = 0
+  queries = 0
+  puts = 0
+  /** Called before each call; throws what the table is to fail with, or changes it between two reads. */
+  before: (call: 'get' | 'put' | 'query', key: string) => void | Promise<void> = () => undefined
+
+  async probe(): Promise<void> {}
+  close(): void {}
+
+  async get(key: Key, signal?: AbortSignal): Promise<Item | undefined> {
+    this.gets.push(nameOf(key))
+    await this.before('get', nameOf(key))
+    await Promise.resolve()
+    signal?.throwIfAborted()
+    return this.items.get(nameOf(key))
+  }
+
+  async put(items: readonly Item[], onlyIfAbsent: Key): Promise<WriteOutcome> {
+    this.puts += 1
+    for (const item of items) assertStorable(item)
+    await this.before('put', nameOf(onlyIfAbsent))
+    if (this.items.has(nameOf(onlyIfAbsent))) return 'exists'
+    for (const item of items) this.add(item)
+    return 'written'
+  }
+
+  async *query(id: string, range: Range, signal?: AbortSignal): AsyncGenerator<Item> {
+    this.queries += 1
+    await this.before('query', `${id}|${range.from}`)
+    const found = this.partition(id).filter((item) => {
+      const key = textOf(item['Trial'])
+      return key >= range.from && key <= range.to
+    })
+    if (range.order === 'descending') found.reverse()
+    for (const item of found.slice(0, range.limit)) {
+      await Promise.resolve()
+      signal?.throwIfAborted()
+      this.itemsRead += 1
+      yield range.attributes === undefined ? item : pick(item, range.attributes)
+    }
+  }
+
+  async *scan(idPrefix: string, signal?: AbortSignal): AsyncGenerator<Item> {
+    await this.before('query', idPrefix)
+    for (const item of [...this.items.values()]) {
+      signal?.throwIfAborted()
+      if (textOf(item['ID']).startsWith(idPrefix)) yield item
+    }
+  }
+
+  /** Puts an item in as it is. */
+  add(item: Item): void {
+    this.items.set(nameOf(item), item)
+  }
+
+  remove(key: Key): void {
+    this.items.delete(nameOf(key))
+  }
+
+  /** All items of a partition, ascending. */
+  partition(id: string): Item[] {
+    return [...this.items.values()]
+      .filter((item) => item['ID'] === id)
+      .sort((a, b) => (textOf(a['Trial']) < textOf(b['Trial']) ? -1 : 1))
+  }
+}
+
+function nameOf(key: Readonly<Record<string, Json>> | Key): string {
+  return `${textOf(key.ID)}|${textOf(key.Trial)}`
+}
+
+function textOf(value: Json | undefined): string {
+  if (typeof value !== 'string') throw new TypeError('a key is text')
+  return value
+}
+
+function pick(item: Item, attributes: readonly string[]): Item {
+  return Object.fromEntries(Object.entries(item).filter(([name]) => attributes.includes(name)))
+}
