@@ -1,0 +1,119 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { systemClock } from '../../../src/core/clock.ts'
+import { LeaseLostError, OperatorError, RetryableError } from '../../../src/core/errors.ts'
+import { createLogger } from '../../../src/core/log.ts'
+import { openEmbedded, type Embedded } from '../../../src/embedded/index.ts'
+import type { Queue } from '../../../src/queues/queue.ts'
+import { createSqsQueue, type SqsQueueOptions } from '../../../src/queues/sqs/sqs-queue.ts'
+
+const never = new AbortController().signal
+let embedded: Embedded
+let folder: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sqs-queue-'))
+  embedded = await openEmbedded({ dataDir: folder, log: createLogger(() => undefined) })
+})
+
+afterAll(async () => {
+  await embedded.close()
+  await rm(folder, { recursive: true })
+})
+
+function open(more: Partial<SqsQueueOptions> = {}): Queue {
+  const { info } = embedded
+  const queue = createSqsQueue({
+    region: info.region,
+    endpoint: info.endpoints.sqs,
+    credentials: info,
+    queueUrl: info.queues.inference,
+    waitSeconds: 1,
+    visibilitySeconds: 30,
+    clock: systemClock,
+    ...more,
+  })
+  onTestFinished(() => {
+    queue.close()
+  })
+  return queue
+}
+
+describe('an SQS queue', () => {
+  it('hands out what was sent, with its count and its age, and forgets what was acknowledged', async () => {
+    const queue = open()
+    const before = systemClock.now()
+    await queue.send('{"n": "ü\u2028"}')
+    const [first] = await queue.receive(10, never)
+    expect(first).toMatchObject({ body: '{"n": "ü\u2028"}', attempt: 1 })
+    expect(first?.receivedAt).toBeGreaterThanOrEqual(before)
+    expect(Math.abs((first?.sentAt?.getTime() ?? 0) - Date.now())).toBeLessThan(60_000)
+    await first?.release(0)
+    const [again] = await queue.receive(1, never)
+    expect(again).toMatchObject({ id: first?.id, attempt: 2 })
+    await again?.extend(20)
+    await again?.ack()
+    expect(await queue.receive(1, never)).toEqual([])
+  })
+
+  it('says that the lease is lost when the receipt is refused', async () => {
+    const queue = open()
+    await queue.send('x')
+    const [delivery] = await queue.receive(1, never)
+    await delivery?.ack()
+    await expect(delivery?.extend(30)).rejects.toBeInstanceOf(LeaseLostError)
+  })
+
+  it('ends a poll that is cut, at once', async () => {
+    const cut = new AbortController()
+    const poll = open({ waitSeconds: 20 }).receive(1, cut.signal)
+    cut.abort()
+    await expect(poll).rejects.toBeInstanceOf(RetryableError)
+  })
+
+  it('knows its dead-letter queue', async () => {
+    expect(await open().redrive(never)).toEqual({ maxReceiveCount: 10 })
+    expect(await open({ queueUrl: embedded.info.deadLetterQueues.inference }).redrive(never)).toBe('none')
+  })
+
+  it('tells the operator what is wrong before anything is received', async () => {
+    const { info } = embedded
+    await open().probe(never)
+    const wrong: [Partial<SqsQueueOptions>, RegExp][] = [
+      [{ queueUrl: `${info.queues.inference}-gone` }, /does not exist/],
+      [{ credentials: { ...info, accessKeyId: 'AKIAWRONG' } }, /does not accept the access key/],
+      [{ credentials: { ...info, secretAccessKey: 'wrong' } }, /does not accept the signature/],
+      [{ endpoint: 'http://127.0.0.1:1' }, /does not answer/],
+    ]
+    for (const [options, message] of wrong) {
+      const error: unknown = await open(options)
+        .probe(never)
+        .catch((thrown: unknown) => thrown)
+      expect(error).toBeInstanceOf(OperatorError)
+      expect((error as OperatorError).message).toMatch(message)
+      expect((error as OperatorError).hint).not.toBe('')
+    }
+  })
+
+  it('works with keys that may only receive, change visibility and delete', async () => {
+    const server = createServer((_request, response) => {
+      response.writeHead(400, { 'content-type': 'application/x-amz-json-1.0' })
+      response.end(
+        JSON.stringify({
+          __type: 'com.amazon.coral.service#AccessDeniedException',
+          message: 'not authorized',
+        }),
+      )
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    const queue = open({ endpoint: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}` })
+    await queue.probe(never)
+    expect(await queue.redrive(never)).toBe('unknown')
+    await expect(queue.receive(1, never)).rejects.toMatchObject({ surrounding: 'credentials' })
+  })
+})
