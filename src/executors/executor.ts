@@ -6,13 +6,20 @@ export interface Executor {
   readonly name: string
   /** Throws what is wrong with the engine. */
   probe(signal: AbortSignal): Promise<void>
-  /** Makes the image present by the pull policy, once at a time per image; says what it resolved to. */
-  pull(image: string, signal: AbortSignal): Promise<ImageInfo>
-  /** Creates, attaches, then starts a task. Nothing is left behind when it throws. */
-  start(spec: TaskSpec, signal: AbortSignal): Promise<Task>
+  /**
+   * Makes the image present by the pull policy, once at a time per image; says what it resolved to.
+   * `platform` (os/arch[/variant]) is left out for the engine's own.
+   */
+  pull(image: string, signal: AbortSignal, platform?: string): Promise<ImageInfo>
+  /**
+   * Creates, attaches, then starts a task; `onPhase` hears when each of the two begins. Nothing is left behind when
+   * it throws.
+   */
+  start(spec: TaskSpec, signal: AbortSignal, onPhase?: (phase: 'create' | 'start') => void): Promise<Task>
   /** Removes what dead runners left behind; says how many tasks. */
   reap(signal: AbortSignal): Promise<number>
-  close(): void
+  /** Ends what is still under way, and tries once more to remove what could not be removed. */
+  close(): Promise<void>
 }
 
 export interface ImageInfo {
@@ -23,7 +30,8 @@ export interface ImageInfo {
 /** The image can't be had, and trying again at once won't help: the administrator can act (or the job's author). */
 export class ImageError extends Error {
   override readonly name = 'ImageError'
-  readonly reason: 'not_found' | 'denied' | 'invalid_reference' | 'platform_mismatch' | 'not_allowed' | 'not_startable'
+  readonly reason:
+    'not_found' | 'denied' | 'invalid_reference' | 'platform_mismatch' | 'not_allowed' | 'not_startable'
 
   constructor(reason: ImageError['reason'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -1,0 +1,244 @@
+import http, { type IncomingMessage } from 'node:http'
+import https from 'node:https'
+import type { Socket } from 'node:net'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { EngineError, transportError } from './errors.ts'
+
+/** Where an engine listens, and what it takes to get in. */
+export type EngineAddress =
+  | { socketPath: string }
+  | { hostname: string; port: number; tls?: { ca?: string; cert?: string; key?: string; verify: boolean } }
+
+export interface RequestOptions {
+  query?: Readonly<Record<string, string | readonly string[]>>
+  /** Sent as JSON, or as it comes when it is a stream. */
+  body?: object | Readable
+  headers?: Readonly<Record<string, string>>
+  /** Gives up with the signal's reason. */
+  signal?: AbortSignal | undefined
+  /** Longest silence on the wire in milliseconds; 0 = for ever. */
+  silenceMs?: number
+  /** Uses a connection of its own, so that the answer proves that the engine still takes new ones. */
+  fresh?: boolean
+}
+
+const SILENCE_MS = 120_000
+const MAX_ERROR_BYTES = 64 * 1024
+
+/**
+ * The engine's HTTP API over one long-lived agent. Every method throws EngineError for an answer that says no and
+ * RetryableError('engine') when there is no answer. Paths carry no version: the engine then speaks its newest.
+ */
+export class Engine {
+  /** For people, e.g. `unix:///var/run/docker.sock`. */
+  readonly label: string
+  readonly #transport: typeof http | typeof https
+  readonly #agent: http.Agent
+  readonly #address: http.RequestOptions
+
+  constructor(address: EngineAddress) {
+    const secure = 'tls' in address
+    this.#transport = secure ? https : http
+    this.#agent = new this.#transport.Agent({ keepAlive: true })
+    if ('socketPath' in address) {
+      this.label = `unix://${address.socketPath}`
+      this.#address = { socketPath: address.socketPath }
+    } else {
+      const { hostname, port, tls } = address
+      this.label = `tcp://${hostname}:${port}`
+      const { verify, ...keys } = tls ?? { verify: true }
+      this.#address = { hostname, port, ...(secure ? { ...keys, rejectUnauthorized: verify } : {}) }
+    }
+  }
+
+  /** The whole answer, parsed; undefined when it is empty. */
+  async json(method: string, path: string, options: RequestOptions = {}): Promise<unknown> {
+    const response = await this.open(method, path, options)
+    return await this.readJson(response, options.signal)
+  }
+
+  /** The rest of a response of `open`, parsed; undefined when it is empty. */
+  async readJson(response: IncomingMessage, signal?: AbortSignal): Promise<unknown> {
+    let body: string
+    try {
+      body = await text(response)
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw transportError(error, this.label)
+    }
+    if (body.trim() === '') return undefined
+    try {
+      return JSON.parse(body) as unknown
+    } catch (error) {
+      // What is not JSON was cut off, or comes from something that is no engine.
+      throw transportError(error, this.label)
+    }
+  }
+
+  /** Resolves when the engine has begun to answer; the caller reads the body to its end or destroys it. */
+  async open(method: string, path: string, options: RequestOptions = {}): Promise<IncomingMessage> {
+    const { signal } = options
+    signal?.throwIfAborted()
+    try {
+      return await this.#send(method, path, options)
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (error instanceof EngineError) throw error
+      throw transportError(error, this.label)
+    }
+  }
+
+  /** Turns a POST request into a raw two-way stream. */
+  async hijack(path: string, options: Pick<RequestOptions, 'query' | 'signal'> = {}): Promise<Socket> {
+    const { signal } = options
+    signal?.throwIfAborted()
+    try {
+      return await this.#upgrade(path, options)
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (error instanceof EngineError) throw error
+      throw transportError(error, this.label)
+    }
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  async #send(method: string, path: string, options: RequestOptions): Promise<IncomingMessage> {
+    const { body, silenceMs = SILENCE_MS } = options
+    const stream = isStream(body) ? body : undefined
+    const payload = body === undefined || stream !== undefined ? undefined : JSON.stringify(body)
+    for (;;) {
+      const request = this.#request(method, path, options, {
+        ...(payload === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...(stream === undefined
+          ? { 'Content-Length': payload === undefined ? 0 : Buffer.byteLength(payload) }
+          : { 'Content-Type': 'application/x-tar' }),
+      })
+      try {
+        const response = await new Promise<IncomingMessage>((resolve, reject) => {
+          request.once('response', resolve)
+          request.once('error', reject)
+          if (silenceMs > 0) {
+            request.setTimeout(silenceMs, () => {
+              request.destroy(new Error(`no answer for ${silenceMs / 1000} seconds`))
+            })
+          }
+          if (stream === undefined) request.end(payload)
+          else {
+            stream.once('error', (error) => request.destroy(error))
+            stream.pipe(request)
+          }
+        })
+        // From here on an error shows on the response; the request must not throw it a second time.
+        request.on('error', () => undefined)
+        const status = response.statusCode ?? 0
+        if (status >= 400) throw new EngineError(status, await readMessage(response))
+        return response
+      } catch (error) {
+        // A kept connection that the engine closed meanwhile; nothing of the request was read.
+        if (request.reusedSocket && stream === undefined && isReset(error)) continue
+        throw error
+      }
+    }
+  }
+
+  async #upgrade(path: string, options: RequestOptions): Promise<Socket> {
+    // No body: what follows the headers is the job's own input, and some engines would take a body for it.
+    const { signal, query = {} } = options
+    const request = this.#request(
+      'POST',
+      path,
+      { query, fresh: true },
+      {
+        Connection: 'Upgrade',
+        Upgrade: 'tcp',
+        'Content-Length': 0,
+      },
+    )
+    const abort = (): void => {
+      request.destroy(new Error('aborted'))
+    }
+    signal?.addEventListener('abort', abort, { once: true })
+    try {
+      return await new Promise<Socket>((resolve, reject) => {
+        request.once('upgrade', (_response, socket, head) => {
+          request.setTimeout(0)
+          socket.setTimeout(0)
+          if (head.length > 0) socket.unshift(head)
+          resolve(socket)
+        })
+        request.once('response', (response) => {
+          const status = response.statusCode ?? 0
+          readMessage(response).then((message) => {
+            reject(
+              new EngineError(status, status < 400 ? 'the engine did not hand over the stream' : message),
+            )
+          }, reject)
+        })
+        request.once('error', reject)
+        request.setTimeout(SILENCE_MS, () => {
+          request.destroy(new Error(`no answer for ${SILENCE_MS / 1000} seconds`))
+        })
+        request.end()
+      })
+    } finally {
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  #request(
+    method: string,
+    path: string,
+    { query = {}, headers, signal, fresh = false }: RequestOptions,
+    own: Readonly<Record<string, string | number>>,
+  ): http.ClientRequest {
+    const search = new URLSearchParams()
+    for (const [key, value] of Object.entries(query)) {
+      for (const one of typeof value === 'string' ? [value] : value) search.append(key, one)
+    }
+    return this.#transport.request({
+      ...this.#address,
+      agent: fresh ? false : this.#agent,
+      method,
+      path: search.size === 0 ? path : `${path}?${search.toString()}`,
+      headers: { Host: 'docker', ...headers, ...own },
+      ...(signal === undefined ? {} : { signal }),
+    })
+  }
+}
+
+function isStream(body: object | undefined): body is Readable {
+  return body !== undefined && 'pipe' in body
+}
+
+function isReset(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code
+  return code === 'ECONNRESET' || code === 'EPIPE'
+}
+
+/** What the engine says in an error's body. */
+async function readMessage(response: IncomingMessage): Promise<string> {
+  let body = ''
+  response.setEncoding('utf8')
+  for await (const part of response) {
+    body += part as string
+    if (body.length > MAX_ERROR_BYTES) break
+  }
+  try {
+    const parsed: unknown = JSON.parse(body)
+    if (
+      parsed !== null &&
+      typeof parsed === 'object' &&
+      'message' in parsed &&
+      typeof parsed.message === 'string'
+    ) {
+      return parsed.message
+    }
+  } catch {
+    // Not JSON: an old engine or a proxy; its text will do.
+  }
+  return body.trim().slice(0, 2000)
+}

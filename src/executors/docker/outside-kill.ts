@@ -1,0 +1,50 @@
+import type { Engine } from './engine.ts'
+import { EngineError } from './errors.ts'
+import { jsonLines } from './json-lines.ts'
+
+/** What is read of a container's state. */
+export interface ContainerState {
+  OOMKilled: boolean
+  /** RFC 3339 with nanoseconds, by the engine's clock. */
+  StartedAt: string
+  FinishedAt: string
+}
+
+/** The engine notes a kill just after it: the note may be later than the end by so much. */
+const NOTE_DELAY_NS = 100_000_000n
+
+/**
+ * Whether a container that has ended was signalled through the engine: by somebody's `docker stop` or by the stop of
+ * the engine itself. No exit code shows it, since a program may choose any, and nothing inside a container can forge
+ * it. RetryableError('engine') when the engine takes no new connections: then it is stopping right now.
+ */
+export async function wasKilledFromOutside(
+  engine: Engine,
+  id: string,
+  state: ContainerState,
+): Promise<boolean> {
+  const query = {
+    since: timestamp(nanoseconds(state.StartedAt)),
+    until: timestamp(nanoseconds(state.FinishedAt) + NOTE_DELAY_NS),
+    filters: JSON.stringify({ type: ['container'], container: [id], event: ['kill'] }),
+  }
+  try {
+    const response = await engine.open('GET', '/events', { query, fresh: true, silenceMs: 30_000 })
+    for await (const _event of jsonLines(response, engine.label)) return true
+    return false
+  } catch (error) {
+    // An engine without a record of events can't tell.
+    if (error instanceof EngineError) return false
+    throw error
+  }
+}
+
+function nanoseconds(time: string): bigint {
+  const fraction = /\.(\d{1,9})/.exec(time)?.[1] ?? ''
+  const seconds = Math.floor(Date.parse(time) / 1000)
+  return BigInt(Number.isNaN(seconds) ? 0 : seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, '0'))
+}
+
+function timestamp(ns: bigint): string {
+  return `${ns / 1_000_000_000n}.${String(ns % 1_000_000_000n).padStart(9, '0')}`
+}

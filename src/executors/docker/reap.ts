@@ -1,0 +1,74 @@
+import type { Clock } from '../../core/clock.ts'
+import { messageOf } from '../../core/errors.ts'
+import type { Logger } from '../../core/log.ts'
+import { LABELS } from './container.ts'
+import type { Engine } from './engine.ts'
+import { bootTimeSeconds, ownerState, type OwnerId, type OwnerState } from './owner.ts'
+import type { Removals } from './removals.ts'
+
+export interface ReapOptions {
+  engine: Engine
+  removals: Removals
+  owner: OwnerId
+  clock: Clock
+  log: Logger
+  signal: AbortSignal
+}
+
+/** How long a container outlives its age limit before it counts as dead when its owner can't be judged. */
+const GRACE_SECONDS = 24 * 3600
+
+/**
+ * Removes the labelled containers whose owner is dead: never a living runner's, a kept one, or one without our label.
+ * Says how many.
+ */
+export async function reap({ engine, removals, owner, clock, log, signal }: ReapOptions): Promise<number> {
+  const query = { all: '1', filters: JSON.stringify({ label: [LABELS.owner] }) }
+  const containers = (await engine.json('GET', '/containers/json', { query, signal })) as ListedContainer[]
+  const states = new Map<OwnerId, OwnerState>([[owner, 'alive']])
+  const bootedAt = await bootTimeSeconds()
+  const now = clock.date().getTime() / 1000
+  let removed = 0
+  for (const container of containers) {
+    signal.throwIfAborted()
+    const theirs = container.Labels[LABELS.owner] ?? ''
+    if (container.Labels[LABELS.keep] === 'true' || theirs === '') continue
+    const state = states.get(theirs) ?? (await ownerState(theirs, engine))
+    states.set(theirs, state)
+    if (state === 'alive' || (state === 'unknown' && !isAbandoned(container, now, bootedAt))) continue
+    try {
+      if (!(await removals.removeNow(container.Id))) continue
+      removed += 1
+      const name = container.Names[0]?.replace(/^\//, '')
+      log.warn('Removed a container whose runner is dead', { container: name, owner: theirs })
+    } catch (error) {
+      log.warn('A container whose runner is dead could not be removed', {
+        container: container.Id,
+        error: messageOf(error),
+      })
+    }
+  }
+  return removed
+}
+
+interface ListedContainer {
+  Id: string
+  Names: string[]
+  Labels: Record<string, string>
+  /** created, running, exited … */
+  State: string
+  /** Unix seconds. */
+  Created: number
+}
+
+/** Whether nobody can need it any more, whoever it belongs to. */
+function isAbandoned(
+  { Labels, Created, State }: ListedContainer,
+  now: number,
+  bootedAt: number | undefined,
+): boolean {
+  // What a reboot has ended comes back for nobody.
+  if (State !== 'running' && bootedAt !== undefined && Created < bootedAt) return true
+  const ageLimit = Number(Labels[LABELS.ageLimit] ?? '')
+  return now - Created > (Number.isFinite(ageLimit) ? ageLimit : 0) + GRACE_SECONDS
+}
