@@ -3,9 +3,11 @@ import type { TaskLimits } from '../executors/executor.ts'
 /** How to run one of a match's two images. */
 export interface ImageRecipe {
   image: string
-  /** Left out = the command line's words, else the image's own. */
+  /** Left out = the image's own. Words on the command line win over both. */
   command?: readonly string[]
   environment: Readonly<Record<string, string>>
+  /** Values of `environment` that must never appear in an error text or a log. */
+  secrets?: readonly string[]
   /** Seconds from the input to the kill; left out = the config's `timeout`. */
   timeoutSeconds?: number
   limits?: TaskLimits

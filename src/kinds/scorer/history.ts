@@ -1,0 +1,132 @@
+import type { Clock } from '../../core/clock.ts'
+import { partitionOf, type Trial } from '../../records/keys.ts'
+import type { Store } from '../../stores/store.ts'
+import { addParts, listBytes, NO_BLOCKS, type Blocks } from './blocks.ts'
+import { surveyTrials, type Survey } from './survey.ts'
+
+/** What the scorer must know of the earlier trials of a participant. */
+export interface Earlier {
+  /** The history as a JSON list, as often as it is asked for. */
+  listBytes: () => Iterable<Uint8Array>
+  /** TrialNo of the first earlier solution whose results are not final. */
+  blocker: string | undefined
+}
+
+/** What is remembered of one participant in one match. */
+interface Known {
+  /** All trials up to this number are final, and `blocks` holds those of them that have both results. */
+  watermark: number
+  blocks: Blocks
+  /** Monotonic ms after which everything is read anew: a rejudged trial is final twice. */
+  staleAtMs: number
+}
+
+const STALE_AFTER_MS = 10 * 60_000
+/** Reading anew takes at most one part in so many of the time. */
+const REREAD_SHARE = 100
+/** Trial numbers are given out in order; after this time a number that was passed over is taken for unused. */
+const LATE_SOLUTION_MS = 10 * 60_000
+/** What a participant costs besides the text. */
+const OVERHEAD_BYTES = 1024
+
+/**
+ * The histories of all participants. Up to a watermark everything is final and remembered as the text that images
+ * get; only what is above it is read. Bounded: the histories that were not used for the longest time are forgotten.
+ */
+export class Histories {
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #maxBytes: number
+  /** The one that was used last stands last. */
+  readonly #known = new Map<string, Known>()
+  #bytes = 0
+
+  constructor(store: Store, clock: Clock, maxBytes = 64 * 1024 ** 2) {
+    this.#store = store
+    this.#clock = clock
+    this.#maxBytes = maxBytes
+  }
+
+  /** Whether a trial counts as final: if it has no result all the same, it is to be judged again. */
+  isPast(trial: Trial): boolean {
+    const known = this.#known.get(nameOf(trial))
+    return known !== undefined && Number(trial.trialNo) <= known.watermark
+  }
+
+  /** Forgets a participant, whose results were changed. */
+  forget(trial: Trial): void {
+    this.#drop(nameOf(trial))
+  }
+
+  /** Reads what is new before a trial. Several may read for one participant at the same time. */
+  async read(trial: Trial, signal: AbortSignal): Promise<Earlier> {
+    const startMs = this.#clock.now()
+    const known = this.#recall(trial, startMs)
+    const watermark = known?.watermark ?? -1
+    const range = { from: watermark + 1, to: Number(trial.trialNo) - 1, like: trial.trialNo }
+    const blocks = known?.blocks ?? NO_BLOCKS
+    if (range.from > range.to) return { listBytes: () => listBytes(blocks), blocker: undefined }
+    const oldBeforeMs = this.#clock.date().getTime() - LATE_SOLUTION_MS
+    const survey = await surveyTrials({ store: this.#store, trial, range, oldBeforeMs, signal })
+    const raised = raise(watermark, survey)
+    const certain = addParts(blocks, partsOf(survey, watermark, raised))
+    const uncertain = addParts(NO_BLOCKS, partsOf(survey, raised, Infinity))
+    const tookMs = this.#clock.now() - startMs
+    const staleAtMs = known?.staleAtMs ?? startMs + Math.max(STALE_AFTER_MS, REREAD_SHARE * tookMs)
+    this.#remember(nameOf(trial), { watermark: raised, blocks: certain, staleAtMs })
+    return { listBytes: () => listBytes(certain, uncertain), blocker: survey.blocker }
+  }
+
+  #recall(trial: Trial, nowMs: number): Known | undefined {
+    const name = nameOf(trial)
+    const known = this.#known.get(name)
+    // What is remembered may be of later trials only; then it is of no use, but not wrong.
+    if (known === undefined || Number(trial.trialNo) <= known.watermark) return undefined
+    if (nowMs < known.staleAtMs) return known
+    this.#drop(name)
+    return undefined
+  }
+
+  #remember(name: string, known: Known): void {
+    const newer = this.#known.get(name)
+    if (newer !== undefined && newer.watermark > known.watermark) return
+    this.#drop(name)
+    this.#known.set(name, known)
+    this.#bytes += sizeOf(known)
+    for (const oldest of this.#known.keys()) {
+      if (this.#bytes <= this.#maxBytes) break
+      this.#drop(oldest)
+    }
+  }
+
+  #drop(name: string): void {
+    const known = this.#known.get(name)
+    if (known === undefined) return
+    this.#known.delete(name)
+    this.#bytes -= sizeOf(known)
+  }
+}
+
+/** The last trial up to which all are final, none being left out that could still come. */
+function raise(watermark: number, { trials, complete }: Survey): number {
+  let raised = watermark
+  for (const { number, final } of trials) {
+    // Trials begin at 1, seldom at 0.
+    const isNext = number <= Math.max(raised, 0) + 1 || number <= complete
+    if (!final || !isNext) break
+    raised = number
+  }
+  return raised
+}
+
+function partsOf({ entries }: Survey, above: number, upTo: number): Buffer[] {
+  return entries.flatMap(({ number, part }) => (number > above && number <= upTo ? [part] : []))
+}
+
+function sizeOf({ blocks }: Known): number {
+  return blocks.bytes + OVERHEAD_BYTES
+}
+
+function nameOf(trial: Trial): string {
+  return partitionOf('Scores', trial)
+}

@@ -1,0 +1,66 @@
+import { NotYetError } from '../../core/errors.ts'
+import type { TaskLimits } from '../../executors/executor.ts'
+import type { ImageRecipe, Match, MatchSource } from '../matches.ts'
+
+/** One of a match's two images, as `matches:` in the config has it. */
+export interface LocalRecipe {
+  image: string
+  command?: readonly string[] | undefined
+  environment?: Readonly<Record<string, string>> | undefined
+  /** Seconds. */
+  timeout?: number | undefined
+  limits?: TaskLimits | undefined
+}
+
+/** An entry of `matches:`. */
+export interface LocalMatch {
+  problem?: LocalRecipe | undefined
+  indicator?: LocalRecipe | undefined
+  direction?: 'minimize' | 'maximize' | undefined
+}
+
+/** A match that is asked for in vain is looked up again; the file can't change under a running process. */
+const PARKED_SECONDS = 60
+/** The config has no private part of an environment: names have to say what is none of a participant's business. */
+const SECRET_NAME = /KEY|TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE/i
+
+/** Matches that stand in the config file, by UUID in any case of letters; `*` stands for all others. */
+export function createLocalMatchSource(matches: Readonly<Record<string, LocalMatch>>): MatchSource {
+  const byId = new Map(Object.entries(matches).map(([id, match]) => [bareId(id).toLowerCase(), match]))
+  return {
+    resolve: (matchId) => {
+      const id = bareId(matchId)
+      const found = byId.get(id.toLowerCase()) ?? byId.get('*')
+      if (found !== undefined) return Promise.resolve(toMatch(id, found))
+      const hint = `add it (or "*") to \`matches:\` in the config file and start again`
+      return Promise.reject(new NotYetError(`the match ${id} is not known: ${hint}`, PARKED_SECONDS))
+    },
+  }
+}
+
+function toMatch(id: string, { problem, indicator, direction }: LocalMatch): Match {
+  return {
+    id,
+    direction: direction ?? 'minimize',
+    ...(problem && { problem: toRecipe(problem) }),
+    ...(indicator && { indicator: toRecipe(indicator) }),
+  }
+}
+
+function toRecipe({ image, command, environment = {}, timeout, limits }: LocalRecipe): ImageRecipe {
+  const secrets = Object.entries(environment).flatMap(([name, value]) =>
+    SECRET_NAME.test(name) ? [value] : [],
+  )
+  return {
+    image,
+    environment,
+    ...(command && { command }),
+    ...(timeout !== undefined && { timeoutSeconds: timeout }),
+    ...(limits && { limits }),
+    ...(secrets.length > 0 && { secrets }),
+  }
+}
+
+function bareId(id: string): string {
+  return id.startsWith('Match#') ? id.slice('Match#'.length) : id
+}
