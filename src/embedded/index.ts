@@ -1,0 +1,98 @@
+import { chmod, mkdir } from 'node:fs/promises'
+import { EXIT, messageOf, OperatorError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+import { Membership, UnansweredError } from './membership.ts'
+import { deadLetterName, QUEUES, REGION, TABLE, type QueueName } from './serve.ts'
+import { ACCOUNT_ID } from './sqs/service.ts'
+
+/** What a client needs to use the embedded services. */
+export interface EmbeddedInfo {
+  endpoints: { sqs: string; dynamodb: string }
+  region: string
+  accessKeyId: string
+  secretAccessKey: string
+  /** URLs. */
+  queues: Record<QueueName, string>
+  deadLetterQueues: Record<QueueName, string>
+  table: typeof TABLE
+}
+
+export interface Embedded {
+  /** Stays the same for as long as the data directory lives, unless another program takes the port. */
+  readonly info: EmbeddedInfo
+  /** True while this process serves. */
+  serving(): boolean
+  /** Ends this process's part; another one that has the data directory open takes over. */
+  close(): Promise<void>
+}
+
+export interface EmbeddedOptions {
+  /** A folder of its own; created, and closed to others. */
+  dataDir: string
+  log: Logger
+  /** The port to take in a new data directory; a random one when left out. */
+  port?: number
+  /** For tests: what the four queues are created with besides their defaults, by AWS's attribute names. */
+  queueAttributes?: Readonly<Record<string, string>>
+  /** For tests: the longest time in flight counted from the receive (SQS: 12 h). */
+  maxVisibilityRenewalSeconds?: number
+}
+
+/**
+ * Serves SQS and DynamoDB on loopback from a data directory, or joins the process that serves it already and takes
+ * over when that one ends. Throws OperatorError.
+ */
+export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> {
+  const { dataDir, log, port, queueAttributes, maxVisibilityRenewalSeconds } = options
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 })
+    await chmod(dataDir, 0o700)
+    const membership = await Membership.open({
+      dataDir,
+      log,
+      ...(port !== undefined && { port }),
+      ...(queueAttributes !== undefined && { queueAttributes }),
+      ...(maxVisibilityRenewalSeconds !== undefined && { maxVisibilitySeconds: maxVisibilityRenewalSeconds }),
+    })
+    return {
+      get info() {
+        return describe(membership)
+      },
+      serving: () => membership.serving,
+      close: () => membership.close(),
+    }
+  } catch (error) {
+    const hint =
+      error instanceof UnansweredError
+        ? 'Another process has this folder open without serving it: end that process, or choose another folder by OPTHUB_RUNNER_HOME.'
+        : 'Check that the folder can be written and its disk is not full, or choose another one by OPTHUB_RUNNER_HOME.'
+    throw new OperatorError(
+      `Cannot open the embedded services in ${dataDir}`,
+      messageOf(error),
+      hint,
+      EXIT.failedStart,
+      {
+        cause: error,
+      },
+    )
+  }
+}
+
+function describe(membership: Membership): EmbeddedInfo {
+  const { port, accessKeyId, secretAccessKey } = membership.state
+  const url = `http://127.0.0.1:${port}`
+  const urls = (nameOf: (queue: QueueName) => string): Record<QueueName, string> =>
+    Object.fromEntries(QUEUES.map((queue) => [queue, `${url}/${ACCOUNT_ID}/${nameOf(queue)}`])) as Record<
+      QueueName,
+      string
+    >
+  return {
+    endpoints: { sqs: url, dynamodb: url },
+    region: REGION,
+    accessKeyId,
+    secretAccessKey,
+    queues: urls((queue) => queue),
+    deadLetterQueues: urls(deadLetterName),
+    table: TABLE,
+  }
+}

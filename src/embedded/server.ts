@@ -1,0 +1,294 @@
+import { randomUUID } from 'node:crypto'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { crc32 } from 'node:zlib'
+import type { Logger } from '../core/log.ts'
+import { messageOf } from '../core/errors.ts'
+import { ApiError, serializationError, unknownOperation } from './api-error.ts'
+import type { Caller } from './caller.ts'
+import { findForeignness, findSignatureProblem, isEqual, proofOf, type Credentials } from './guard.ts'
+import { parseJsonObject, type JsonObject } from './json-object.ts'
+
+/** Where members of the same data directory keep a connection, so that they see at once when the server dies. */
+export const MEMBER_PATH = '/.opthub/member'
+export const NONCE_HEADER = 'x-opthub-nonce'
+export const PROOF_HEADER = 'x-opthub-proof'
+
+/** DynamoDB's largest request; the largest of SQS fits in, written as JSON. */
+const MAX_BODY_BYTES = 16 * 1024 * 1024
+/** Clients keep connections for up to a minute and must not meet one that is just closing. */
+const KEEP_ALIVE_MS = 75_000
+/** How long requests that have begun may take when the server closes. */
+const DRAIN_MS = 1000
+
+export interface Services {
+  sqs(action: string, request: JsonObject, caller: Caller): Promise<object>
+  dynamodb(action: string, request: JsonObject): Promise<object>
+}
+
+export interface EmbeddedServer {
+  readonly port: number
+  /** From now on requests are answered; before, they wait. */
+  open(services: Services): void
+  close(): Promise<void>
+}
+
+/**
+ * Listens on 127.0.0.1 and answers AWS's JSON protocol for both services. Port 0 = any. Rejects with EADDRINUSE and
+ * the like. Nothing is answered before `open`.
+ */
+export async function listen(port: number, credentials: Credentials, log: Logger): Promise<EmbeddedServer> {
+  const busy = new Set<ServerResponse>()
+  let services: Services | undefined
+  let opened: () => void = () => undefined
+  const ready = new Promise<void>((resolve) => (opened = resolve))
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
+    busy.add(response)
+    response.once('close', () => busy.delete(response))
+    void serve(request, response)
+  })
+  server.on('clientError', (_error, socket) => {
+    socket.destroy()
+  })
+  await bind(server, port)
+  const address = server.address()
+  const boundPort = typeof address === 'object' && address !== null ? address.port : port
+
+  return {
+    port: boundPort,
+    open(given) {
+      services = given
+      opened()
+    },
+    async close() {
+      const closed = new Promise<void>((resolve) =>
+        server.close(() => {
+          resolve()
+        }),
+      )
+      server.closeIdleConnections()
+      for (const response of busy) if (mayBeCut(response)) response.destroy()
+      const drained = Promise.all(
+        [...busy].map((response) => new Promise((resolve) => response.once('close', resolve))),
+      )
+      const timer = new AbortController()
+      await Promise.race([
+        drained,
+        delay(DRAIN_MS, undefined, { signal: timer.signal }).catch(() => undefined),
+      ])
+      timer.abort()
+      server.closeAllConnections()
+      await closed
+    },
+  }
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const service = serviceOf(request)
+    try {
+      const foreign = findForeignness(request, boundPort)
+      if (foreign !== undefined) throw new ApiError('AccessDeniedException', foreign, { status: 403 })
+      if (request.url === MEMBER_PATH) {
+        welcome(request, response, credentials)
+        return
+      }
+      if (request.method !== 'POST') {
+        throw new ApiError('com.amazon.coral.service#UnknownOperationException', 'Only POST is answered', {
+          status: 405,
+        })
+      }
+      const body = await readBody(request)
+      const problem = findSignatureProblem(request, body, credentials)
+      if (problem !== undefined) throw signatureError(problem, service)
+      const target = targetOf(request)
+      const parameters = parseJsonObject(body.length === 0 ? '{}' : body.toString())
+      if (parameters === undefined) throw serializationError('The body must be a JSON object')
+      await ready
+      const caller: Caller = {
+        gone: watchClient(request.socket, response),
+        accessKeyId: credentials.accessKeyId,
+      }
+      if (services === undefined) throw new Error('the server is not open')
+      const answer =
+        target.service === 'sqs'
+          ? await handlePoll(response, services.sqs(target.action, parameters, caller), target.action)
+          : await services.dynamodb(target.action, parameters)
+      reply(response, 200, answer)
+    } catch (error) {
+      if (!(error instanceof ApiError)) {
+        log.error('The embedded service failed', { service, why: messageOf(error) })
+      }
+      refuse(response, error instanceof ApiError ? error : internalError(service), service)
+    }
+  }
+}
+
+/** Long polls hold nothing that would be lost, and would hold up the end. */
+const polls = new WeakSet<ServerResponse>()
+
+async function handlePoll(response: ServerResponse, work: Promise<object>, action: string): Promise<object> {
+  if (action === 'ReceiveMessage') polls.add(response)
+  return await work
+}
+
+function mayBeCut(response: ServerResponse): boolean {
+  return polls.has(response) || members.has(response)
+}
+
+const members = new WeakSet<ServerResponse>()
+
+/** Answers a process of ours, and leaves the connection open for as long as both live. */
+function welcome(request: IncomingMessage, response: ServerResponse, { secretAccessKey }: Credentials): void {
+  const nonce = request.headers[NONCE_HEADER]
+  const proof = request.headers[PROOF_HEADER]
+  if (typeof nonce !== 'string' || typeof proof !== 'string') throw accessDenied()
+  if (!isEqual(proof, proofOf('member', nonce, secretAccessKey))) throw accessDenied()
+  members.add(response)
+  response.writeHead(200, { [PROOF_HEADER]: proofOf('server', nonce, secretAccessKey) })
+  response.flushHeaders()
+}
+
+function accessDenied(): ApiError {
+  return new ApiError('AccessDeniedException', 'Not a member', { status: 403 })
+}
+
+function targetOf(request: IncomingMessage): { service: 'sqs' | 'dynamodb'; action: string } {
+  const target = String(request.headers['x-amz-target'] ?? '')
+  const [, prefix, action] = /^(AmazonSQS|DynamoDB_20120810)\.([A-Za-z]+)$/.exec(target) ?? []
+  if (action === undefined) throw unknownOperation(`The header X-Amz-Target names no action: ${target}`)
+  return { service: prefix === 'AmazonSQS' ? 'sqs' : 'dynamodb', action }
+}
+
+/** Whose words an error is put in. */
+function serviceOf(request: IncomingMessage): 'sqs' | 'dynamodb' {
+  return String(request.headers['x-amz-target'] ?? '').startsWith('AmazonSQS') ? 'sqs' : 'dynamodb'
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > MAX_BODY_BYTES) {
+      throw new ApiError(
+        'com.amazon.coral.service#RequestEntityTooLargeException',
+        'The request is too large',
+        {
+          status: 413,
+        },
+      )
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+function signatureError(
+  problem: ReturnType<typeof findSignatureProblem>,
+  service: 'sqs' | 'dynamodb',
+): ApiError {
+  const status = service === 'sqs' ? 403 : 400
+  const namespace = 'com.amazon.coral.service#'
+  switch (problem) {
+    case 'unknown key':
+      return new ApiError(
+        `${namespace}UnrecognizedClientException`,
+        'The security token included in the request is invalid.',
+        {
+          status,
+          queryCode: 'InvalidClientTokenId',
+        },
+      )
+    case 'wrong signature':
+      return new ApiError(
+        `${namespace}InvalidSignatureException`,
+        'The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.',
+        { status, queryCode: 'SignatureDoesNotMatch' },
+      )
+    case 'expired':
+      return new ApiError(`${namespace}InvalidSignatureException`, 'Signature expired or not yet current', {
+        status,
+        queryCode: 'SignatureDoesNotMatch',
+      })
+    case 'incomplete':
+      return new ApiError(
+        `${namespace}IncompleteSignatureException`,
+        'The Authorization header is incomplete',
+        {
+          status,
+          queryCode: 'IncompleteSignature',
+        },
+      )
+    case 'missing':
+    case undefined:
+      return new ApiError(
+        `${namespace}MissingAuthenticationTokenException`,
+        'Request is missing Authentication Token',
+        {
+          status,
+          queryCode: 'MissingAuthenticationToken',
+        },
+      )
+  }
+}
+
+function internalError(service: 'sqs' | 'dynamodb'): ApiError {
+  const type =
+    service === 'sqs'
+      ? 'com.amazonaws.sqs#InternalFailure'
+      : 'com.amazonaws.dynamodb.v20120810#InternalServerError'
+  return new ApiError(type, 'The embedded service failed; its log says why', {
+    status: 500,
+    queryCode: 'InternalFailure',
+  })
+}
+
+function refuse(response: ServerResponse, error: ApiError, service: 'sqs' | 'dynamodb'): void {
+  if (response.headersSent || response.destroyed) return
+  if (service === 'sqs' && error.queryCode !== undefined) {
+    const fault = error.status >= 500 ? 'Receiver' : 'Sender'
+    response.setHeader('x-amzn-query-error', `${error.queryCode};${fault}`)
+  }
+  // The rest of a body that is not wanted would be taken for the next request.
+  if (!response.req.complete) response.setHeader('connection', 'close')
+  reply(response, error.status, { __type: error.type, message: error.message, ...error.extra })
+}
+
+function reply(response: ServerResponse, status: number, answer: object): void {
+  if (response.destroyed) return
+  const body = Buffer.from(JSON.stringify(answer))
+  response.writeHead(status, {
+    'content-type': 'application/x-amz-json-1.0',
+    'content-length': body.length,
+    'x-amz-crc32': crc32(body),
+    'x-amzn-requestid': randomUUID(),
+  })
+  response.end(body)
+}
+
+/** What was last handed to a connection, and how to say that nobody read it. */
+const lastAnswers = new WeakMap<Socket, AbortController>()
+
+/**
+ * Aborted when the client is gone before it can have read the answer: the connection ended before the answer was
+ * sent, or was reset right after it (which the kernel does when a closed client is sent something).
+ */
+function watchClient(socket: Socket, response: ServerResponse): AbortSignal {
+  const controller = new AbortController()
+  if (!lastAnswers.has(socket)) socket.once('error', () => lastAnswers.get(socket)?.abort())
+  lastAnswers.set(socket, controller)
+  response.once('close', () => {
+    if (!response.writableFinished) controller.abort()
+  })
+  return controller.signal
+}
+
+async function bind(server: Server, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
