@@ -1,0 +1,113 @@
+import type { ConfigProblem } from './problem.ts'
+import { LONGEST_LEASE_SECONDS, type Config } from './schema.ts'
+
+/** A key that must be set for what is to be done. */
+export type Need = 'evaluator_queue_url' | 'scorer_queue_url' | 'table_name' | 'region_name' | 'matches'
+
+interface Settings {
+  config: Config
+  /** Keys that are wrong by themselves; nothing more is said of them. */
+  invalid: ReadonlySet<string>
+  needs: readonly Need[]
+}
+
+type Report = (problem: Omit<ConfigProblem, 'origin'>) => void
+type Check = (settings: Settings, report: Report) => void
+
+/** What must hold between settings. */
+export function crossCheck(settings: Settings, report: Report): void {
+  for (const check of CHECKS) check(settings, report)
+}
+
+const CHECKS: readonly Check[] = [needs, keyPair, lease, timeouts, outputs, matchEntries, queues]
+
+const HOW_TO_SET: Record<Need, string> = {
+  evaluator_queue_url: 'set it to the URL of the queue, or work without AWS by --local',
+  scorer_queue_url: 'set it to the URL of the queue, or work without AWS by --local',
+  table_name: 'set it to the name of the table, or work without AWS by --local',
+  region_name: 'set it to the region of queue and table, such as ap-northeast-1, or set AWS_REGION',
+  matches: 'write the image of each match under `matches:`, by UUID or for all by "*"',
+}
+
+function needs({ config, invalid, needs: wanted }: Settings, report: Report): void {
+  for (const key of wanted) {
+    const value = config[key]
+    const missing = value === undefined || (typeof value === 'object' && Object.keys(value).length === 0)
+    if (missing && !invalid.has(key)) report(error([key], `${key} is missing`, HOW_TO_SET[key]))
+  }
+}
+
+function keyPair({ config, invalid }: Settings, report: Report): void {
+  const pair = ['access_key_id', 'secret_access_key'] as const
+  if (pair.some((key) => invalid.has(key))) return
+  for (const [key, other] of [pair, pair.toReversed()] as [keyof Config, keyof Config][]) {
+    if (config[key] !== undefined && config[other] === undefined) {
+      report(
+        error([key], `${key} is set, but ${other} is not`, 'set both, or none to use the AWS default chain'),
+      )
+    }
+  }
+}
+
+function lease({ config, invalid }: Settings, report: Report): void {
+  if (['visibility_timeout', 'heartbeat_interval', 'wait_time'].some((key) => invalid.has(key))) return
+  const { visibility_timeout: visibility, heartbeat_interval: heartbeat, wait_time: wait } = config
+  // A message may be as old as the poll that brought it, and must still be renewed in time.
+  const sum = heartbeat + wait
+  const message = `heartbeat_interval (${heartbeat}) and wait_time (${wait}) together must stay well below visibility_timeout (${visibility})`
+  if (sum >= visibility) report(error(['visibility_timeout'], message, 'a third each is safe'))
+  else if (sum > 0.8 * visibility)
+    report({ ...error(['visibility_timeout'], message, 'a third each is safe'), severity: 'warning' })
+}
+
+function timeouts({ config, invalid }: Settings, report: Report): void {
+  const found: [string[], number | undefined][] = invalid.has('timeout')
+    ? []
+    : [[['timeout'], config.timeout]]
+  for (const [id, match] of Object.entries(config.matches)) {
+    for (const part of ['problem', 'indicator'] as const)
+      found.push([['matches', id, part, 'timeout'], match[part]?.timeout])
+  }
+  for (const [path, seconds] of found) {
+    if (seconds === undefined || seconds <= LONGEST_LEASE_SECONDS) continue
+    const message = `${path.join('.')} is above ${LONGEST_LEASE_SECONDS} (12 hours), the longest that SQS lets a message be held`
+    report({ ...error(path, message, 'longer jobs are cut off and tried again'), severity: 'warning' })
+  }
+}
+
+function outputs({ config, invalid }: Settings, report: Report): void {
+  if (invalid.has('max_output') || invalid.has('max_total_output')) return
+  if (config.max_output > config.max_total_output) {
+    report(error(['max_output'], 'max_output is above max_total_output', 'lower the one or raise the other'))
+  }
+}
+
+function matchEntries({ config }: Settings, report: Report): void {
+  for (const [id, match] of Object.entries(config.matches)) {
+    if (match.problem === undefined && match.indicator === undefined) {
+      report(
+        error(
+          ['matches', id],
+          `the match ${id} has neither problem nor indicator`,
+          'give it `problem: {image: …}`',
+        ),
+      )
+    }
+  }
+}
+
+function queues({ config, invalid }: Settings, report: Report): void {
+  const { evaluator_queue_url: evaluator, scorer_queue_url: scorer } = config
+  if (evaluator === undefined || evaluator !== scorer || invalid.has('scorer_queue_url')) return
+  report(
+    error(
+      ['scorer_queue_url'],
+      'scorer_queue_url is the same as evaluator_queue_url',
+      'each kind needs a queue of its own',
+    ),
+  )
+}
+
+function error(path: string[], message: string, hint: string): Omit<ConfigProblem, 'origin'> {
+  return { severity: 'error', path, message, hint }
+}

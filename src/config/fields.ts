@@ -1,0 +1,150 @@
+import { z } from 'zod'
+
+// A setting reaches the schema as the text that stands in the file, in a variable or behind a flag (a list or map of
+// such texts); here is what the text means. So `0.10` stays `0.10` where text is wanted, and `True` is a boolean
+// where one is wanted, whoever wrote it.
+
+interface Bounds {
+  min?: number
+  /** Larger than this, not equal. */
+  above?: number
+  max?: number
+}
+
+/** A whole number; YAML 1.1 spellings (`1_000`, `0x10`, `1:30`) too. */
+export function wholeNumber(bounds: Bounds, expected = `a whole number${range(bounds)}`) {
+  return z.preprocess(fromText(parseNumber), bounded(z.int(explain(expected)), bounds))
+}
+
+/** A number, fractions allowed. */
+export function anyNumber(bounds: Bounds) {
+  return z.preprocess(fromText(parseNumber), bounded(z.number(explain(`a number${range(bounds)}`)), bounds))
+}
+
+/** Seconds; `90`, `1.5`, `90s`, `10m`, `12h` and `500ms` are read. */
+export function seconds(bounds: Bounds) {
+  const expected = `seconds${range(bounds)}, such as 90 or 10m`
+  return z
+    .preprocess(fromText(parseSeconds), bounded(z.number(explain(expected)), bounds))
+    .meta({ also: alsoText(SECONDS_TEXT) })
+}
+
+/** Bytes; `1048576`, `1 MiB`, `512m` and `1g` are read, a k being 1024 as in Docker's own flags. */
+export function bytes(bounds: Bounds) {
+  const expected = `a size${range(bounds)} in bytes, such as 1048576, 512m or 16 MiB`
+  return z
+    .preprocess(fromText(parseBytes), bounded(z.int(explain(expected)), bounds))
+    .meta({ also: alsoText(BYTES_TEXT) })
+}
+
+/** True or false in every spelling of YAML 1.1. */
+export function flag() {
+  return z
+    .preprocess(fromText(parseBoolean), z.boolean(explain('true or false')))
+    .meta({ also: alsoText(BOOLEAN_TEXT) })
+}
+
+/** Text that is not empty and holds no control characters. */
+export function text(expected = 'text') {
+  return z
+    .string(explain(expected))
+    .min(1, explain(`${expected}, not empty`))
+    .regex(/^\P{Cc}*$/u, explain(`${expected} without control characters`))
+}
+
+/** One of `choices`, in any case of letters; `aliases` are read as the choice they stand for. */
+export function choice<const T extends readonly [string, ...string[]]>(
+  choices: T,
+  aliases: Record<string, T[number]> = {},
+) {
+  const expected = `one of ${choices.join(', ')}`
+  return z
+    .preprocess(
+      (value) => {
+        if (typeof value !== 'string') return value
+        const wanted = value.toLowerCase()
+        return choices.find((known) => known.toLowerCase() === wanted) ?? aliases[wanted] ?? value
+      },
+      z.enum(choices, explain(expected)),
+    )
+    .meta({ also: alsoText(`^(${choices.join('|').toLowerCase()})$`) })
+}
+
+/** What an issue says it wanted; the loader adds what was found. */
+export function explain(expected: string): { error: string } {
+  return { error: `must be ${expected}` }
+}
+
+const SECONDS_TEXT = '^\\d+(\\.\\d+)? *(ms|s|m|h)$'
+const BYTES_TEXT = '^\\d+(\\.\\d+)? *([kKmMgGtT]([iI]?[bB])?|[bB])$'
+const BOOLEAN_TEXT = '^([Yy]es|YES|[Nn]o|NO|[Tt]rue|TRUE|[Ff]alse|FALSE|[Oo]n|ON|[Oo]ff|OFF|[Yy]|[Nn])$'
+
+/** A second form for the JSON Schema; the loader reads it anyway. */
+function alsoText(pattern: string): { type: 'string'; pattern: string } {
+  return { type: 'string', pattern }
+}
+
+/** Applies a reader to text; what it can't read, and what is no text, is left for the schema to refuse. */
+function fromText(read: (value: string) => unknown): (value: unknown) => unknown {
+  return (value) => (typeof value === 'string' ? (read(value.trim()) ?? value) : value)
+}
+
+function bounded<T extends z.ZodNumber>(schema: T, { min, above, max }: Bounds): T {
+  const found = schema.def.error?.({} as never)
+  const error = { error: typeof found === 'string' ? found : 'is out of range' }
+  let result = schema
+  if (min !== undefined) result = result.min(min, error)
+  if (above !== undefined) result = result.gt(above, error)
+  if (max !== undefined) result = result.max(max, error)
+  return result
+}
+
+function range({ min, above, max }: Bounds): string {
+  if (above !== undefined) return max === undefined ? ` above ${above}` : ` above ${above}, at most ${max}`
+  if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`
+  if (min !== undefined) return ` of at least ${min}`
+  return max === undefined ? '' : ` of at most ${max}`
+}
+
+function parseBoolean(value: string): boolean | undefined {
+  const word = value.toLowerCase()
+  if (['true', 'yes', 'on', 'y', '1'].includes(word)) return true
+  if (['false', 'no', 'off', 'n', '0'].includes(word)) return false
+  return undefined
+}
+
+/** Numbers as YAML 1.1 writes them, and the plain exponents of 1.2. */
+function parseNumber(value: string): number | undefined {
+  const [, sign = '', digits = ''] = /^([-+]?)(.*)$/s.exec(value) ?? []
+  const plain = digits.replaceAll('_', '')
+  const magnitude = parseDigits(plain)
+  if (magnitude === undefined || !Number.isFinite(magnitude)) return undefined
+  return sign === '-' ? -magnitude : magnitude
+}
+
+function parseDigits(digits: string): number | undefined {
+  if (/^0[0-7]+$/.test(digits)) return Number.parseInt(digits, 8)
+  if (/^0(x[0-9a-f]+|b[01]+|o[0-7]+)$/i.test(digits)) return Number(digits)
+  if (/^[1-9]\d*(:[0-5]?\d)+$/.test(digits)) {
+    return digits.split(':').reduce((total, part) => total * 60 + Number(part), 0)
+  }
+  return /^(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?$/i.test(digits) ? Number(digits) : undefined
+}
+
+const SECONDS_PER = { ms: 0.001, s: 1, m: 60, h: 3600 }
+
+function parseSeconds(value: string): number | undefined {
+  const [, amount = '', unit = ''] = /^([\d.]+) *(ms|s|m|h)$/i.exec(value) ?? []
+  if (amount === '') return parseNumber(value)
+  const number = parseNumber(amount)
+  const factor = SECONDS_PER[unit.toLowerCase() as keyof typeof SECONDS_PER]
+  return number === undefined ? undefined : Number((number * factor).toPrecision(12))
+}
+
+function parseBytes(value: string): number | undefined {
+  const [, amount = '', unit = ''] = /^([\d.]+) *(?:([kmgt])(?:i?b)?|b)$/i.exec(value) ?? []
+  if (amount === '') return parseNumber(value)
+  const number = parseNumber(amount)
+  const power = ['', 'k', 'm', 'g', 't'].indexOf(unit.toLowerCase())
+  return number === undefined ? undefined : Math.round(number * 1024 ** power)
+}
