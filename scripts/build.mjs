@@ -19,5 +19,8 @@ if (existsSync(dist)) {
 if (!existsSync(dist)) rmSync(buildInfo, { force: true })
 
 const tsc = join(root, 'node_modules/typescript/bin/tsc')
-const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
+const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], {
+  cwd: root,
+  stdio: 'inherit',
+})
 process.exit(status ?? 1)

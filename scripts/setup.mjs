@@ -17,12 +17,16 @@ export function run(command, args, options = {}) {
 /** Installs the dependencies of package-lock.json unless just these are there; returns an exit code. */
 export function install() {
   const stamp = join(root, 'node_modules/.installed-lock')
-  const wanted = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')
+  const wanted = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex')
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return 0
   console.log('Installing dependencies (npm ci) …')
   const npm = process.env.npm_execpath
   const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error']
-  const status = npm ? run(process.execPath, [npm, ...args]) : run('npm', args, { shell: process.platform === 'win32' })
+  const status = npm
+    ? run(process.execPath, [npm, ...args])
+    : run('npm', args, { shell: process.platform === 'win32' })
   if (status === 0) writeFileSync(stamp, wanted)
   return status
 }

@@ -75,7 +75,10 @@ async function main() {
   if (install() !== 0) return fail('npm ci failed')
   if (build() !== 0) return fail('the build failed')
   const failed = [
-    ...(await checks({ prettier: [bin('prettier'), ['--check', '--log-level', 'warn', '.']], eslint: [bin('eslint'), ['.']] })),
+    ...(await checks({
+      prettier: [bin('prettier'), ['--check', '--log-level', 'warn', '.']],
+      eslint: [bin('eslint'), ['.']],
+    })),
     ...(await checks({ types: [bin('tsc'), ['-p', 'tsconfig.json']], knip: [bin('knip'), []] })),
     ...(await checkPackage()),
   ]
@@ -85,7 +88,9 @@ async function main() {
   const args = ['run']
   if (docker === undefined) {
     console.error('\n' + '!'.repeat(78))
-    console.error('!! No Docker engine: the suites docker and e2e do NOT run (scripts/docker-up.sh starts one)')
+    console.error(
+      '!! No Docker engine: the suites docker and e2e do NOT run (scripts/docker-up.sh starts one)',
+    )
     console.error('!'.repeat(78) + '\n')
     if (process.env.CI === 'true') return fail('CI needs a Docker engine')
     args.push('--project=!docker', '--project=!e2e')

@@ -1,6 +1,7 @@
 import { retryPauseMs } from './backoff.ts'
 import type { Clock } from './clock.ts'
-import { messageOf, RetryableError, type Surrounding } from './errors.ts'
+import type { RetryableError} from './errors.ts';
+import { messageOf, type Surrounding } from './errors.ts'
 import type { Logger } from './log.ts'
 import type { WorkerObserver } from './observer.ts'
 

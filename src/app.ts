@@ -1,0 +1,381 @@
+import { availableParallelism } from 'node:os'
+import type { AwsConnection } from './aws/client-options.ts'
+import type { Config, LimitsConfig, MatchConfig } from './config/schema.ts'
+import { createCleanup, type Cleanup } from './core/cleanup.ts'
+import { systemClock } from './core/clock.ts'
+import { EXIT, messageOf, OperatorError } from './core/errors.ts'
+import type { Logger } from './core/log.ts'
+import type { WorkerObserver } from './core/observer.ts'
+import type { Stop } from './core/stop.ts'
+import { runWorker } from './core/worker.ts'
+import type { EmbeddedInfo } from './embedded/index.ts'
+import type { Executor, TaskLimits } from './executors/executor.ts'
+import type { KindName, TrialKind } from './kinds/index.ts'
+import type { KindSettings } from './kinds/services.ts'
+import type { LocalMatch, LocalRecipe } from './matches/local/local-matches.ts'
+import type { Queue } from './queues/queue.ts'
+import type { Store } from './stores/store.ts'
+
+/** Between two looks for containers whose runner is dead. */
+const REAP_INTERVAL_MS = 30_000
+
+/** Below this a short fault of the surroundings could use up a message's receives. */
+const SAFE_RECEIVE_COUNT = 10
+
+type RecipeConfig = NonNullable<MatchConfig['problem']>
+
+const SILENT: WorkerObserver = {
+  jobStarted: () => undefined,
+  jobEnded: () => undefined,
+  stateChanged: () => undefined,
+}
+
+/** Where the queues and the table are. */
+export interface TableOptions {
+  config: Config
+  /** Use the servers in `dataDir` instead of what the config names. */
+  local: boolean
+  dataDir: string
+  log: Logger
+}
+
+export interface RunnerOptions extends TableOptions {
+  kind: KindName
+  /** Takes the place of the image's own command. */
+  command: readonly string[] | undefined
+  /** Shown in logs and on containers. */
+  processName: string
+  /** For finding the Docker engine: DOCKER_HOST, HOME … */
+  environment: Readonly<Record<string, string | undefined>>
+  /** Return when the queue stays empty for one whole long poll. */
+  drainQueue: boolean
+  /** Return after so many jobs; 0 = never. */
+  num: number
+  concurrency: number | 'auto'
+  stop: Stop
+  observer?: WorkerObserver
+}
+
+/** The table and the queues of one place. */
+export interface Table {
+  store: Store
+  queue(kind: KindName): Queue
+  /** A stored Solution puts its message on the evaluator's queue by itself. */
+  reactive: boolean
+  close(): Promise<void>
+}
+
+/** What is spoken to: AWS, another server of its protocols, or our own on loopback. */
+interface Place {
+  sqs: AwsConnection
+  dynamodb: AwsConnection
+  tableName: string
+  queueUrl(kind: KindName): string
+  reactive: boolean
+}
+
+/**
+ * Works a queue until it is drained or stopped. Resolves when drained; OperatorError when it can't start;
+ * rejects with the stop's reason after a forced stop.
+ */
+export async function runRunner(options: RunnerOptions): Promise<void> {
+  const { config, kind, log, stop, observer = SILENT } = options
+  const clock = systemClock
+  const cleanup = createCleanup(log)
+  try {
+    observer.stateChanged('starting')
+    const [table, executor, { KINDS }, { createLocalMatchSource }] = await together([
+      connectTable(options, cleanup),
+      connectExecutor(options, cleanup),
+      import('./kinds/index.ts'),
+      import('./matches/local/local-matches.ts'),
+    ])
+    const queue = table.queue(kind)
+    const scorerQueue =
+      kind === 'evaluator' && config.forward && !table.reactive ? table.queue('scorer') : undefined
+    await checkSurroundings(queue, table.store, executor, options)
+    startReaping(executor, log, cleanup)
+
+    const { parseMessage, create }: TrialKind = KINDS[kind]
+    const handler = create({
+      store: table.store,
+      executor,
+      matches: createLocalMatchSource(localMatches(config)),
+      clock,
+      settings: kindSettings(options),
+      ...(scorerQueue === undefined ? {} : { forward: (body) => scorerQueue.send(body) }),
+    })
+    log.info('Ready', { kind, process_name: options.processName })
+    await runWorker({
+      kind: { name: kind, parseMessage, handler },
+      queue,
+      probes: {
+        engine: (signal) => executor.probe(signal),
+        disk: (signal) => executor.probe(signal),
+        store: (signal) => table.store.probe(signal),
+        queue: (signal) => queue.probe(signal),
+        credentials: async (signal) => {
+          await Promise.all([table.store.probe(signal), queue.probe(signal)])
+        },
+      },
+      concurrency: options.concurrency === 'auto' ? availableParallelism() : options.concurrency,
+      num: options.num,
+      drainQueue: options.drainQueue,
+      intervalMs: config.interval * 1000,
+      visibilitySeconds: config.visibility_timeout,
+      heartbeatMs: config.heartbeat_interval * 1000,
+      maxReceiveCount: config.max_receive_count,
+      maxHeld: config.order_window,
+      drain: stop.drain,
+      abort: stop.abort,
+      clock,
+      log,
+      observer,
+    })
+    log.info('Drained', { kind })
+  } finally {
+    await cleanup.run()
+  }
+}
+
+/** Opens the table and its queues, for submitting and reading. Close it afterwards. */
+export async function openTable(options: TableOptions): Promise<Table> {
+  const cleanup = createCleanup(options.log)
+  try {
+    return { ...(await connectTable(options, cleanup)), close: () => cleanup.run() }
+  } catch (error) {
+    await cleanup.run()
+    throw error
+  }
+}
+
+/** As Promise.all, but settles only when all have: nothing may be opened after the cleanup. */
+async function together<T extends readonly unknown[]>(
+  promises: readonly [...T],
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(promises as readonly Promise<unknown>[])
+  return await Promise.all(promises)
+}
+
+async function connectExecutor(options: RunnerOptions, cleanup: Cleanup): Promise<Executor> {
+  const { config, environment, log } = options
+  const [{ connectEngine }, { createDockerExecutor }] = await Promise.all([
+    import('./executors/docker/connect.ts'),
+    import('./executors/docker/docker-executor.ts'),
+  ])
+  const executor = createDockerExecutor({
+    engine: await connectEngine({ host: config.docker.host, environment }),
+    processName: options.processName,
+    log,
+    environment,
+    pullPolicy: config.pull_policy,
+    imageCheckIntervalMs: config.image_check_interval * 1000,
+    allowedImages: config.allowed_images,
+    ...(config.docker.platform === undefined ? {} : { platform: config.docker.platform }),
+    ageLimitSeconds: longestTimeout(config) + config.stop_grace,
+  })
+  cleanup.defer('Docker', () => executor.close())
+  return executor
+}
+
+/** Seconds that a container of these settings may work at most. */
+function longestTimeout(config: Config): number {
+  const own = Object.values(config.matches).flatMap(({ problem, indicator }) => [
+    problem?.timeout,
+    indicator?.timeout,
+  ])
+  return Math.max(config.timeout, ...own.filter((seconds) => seconds !== undefined))
+}
+
+/** Asks everything that jobs will need, before the first message is received; no message is touched. */
+async function checkSurroundings(
+  queue: Queue,
+  store: Store,
+  executor: Executor,
+  options: RunnerOptions,
+): Promise<void> {
+  const { log, stop } = options
+  const signal = stop.abort
+  const [, , , redrive] = await together([
+    executor.probe(signal),
+    queue.probe(signal),
+    store.probe(signal),
+    queue.redrive(signal),
+  ])
+  if (redrive === 'none') {
+    log.warn('The queue has no dead-letter queue: unreadable messages come back until they expire')
+  } else if (redrive !== 'unknown' && redrive.maxReceiveCount < SAFE_RECEIVE_COUNT) {
+    log.warn(
+      'The queue moves messages to its dead-letter queue early: faults of the surroundings may cost jobs',
+      {
+        max_receive_count: redrive.maxReceiveCount,
+        at_least: SAFE_RECEIVE_COUNT,
+      },
+    )
+  }
+}
+
+/** Removes what dead runners left behind, now and from time to time. */
+function startReaping(executor: Executor, log: Logger, cleanup: Cleanup): void {
+  const ended = new AbortController()
+  async function reap(): Promise<void> {
+    try {
+      const removed = await executor.reap(ended.signal)
+      if (removed > 0) log.info('Removed containers that dead runners left behind', { removed })
+    } catch (error) {
+      if (!ended.signal.aborted)
+        log.debug('Looking for orphaned containers failed', { error: messageOf(error) })
+    }
+  }
+  async function loop(): Promise<void> {
+    while (!ended.signal.aborted) {
+      await reap()
+      await systemClock.sleep(REAP_INTERVAL_MS, ended.signal).catch(() => undefined)
+    }
+  }
+  const looping = loop()
+  cleanup.defer('reaper', async () => {
+    ended.abort()
+    await looping
+  })
+}
+
+function kindSettings({ config, command }: RunnerOptions): KindSettings {
+  return {
+    timeoutSeconds: config.timeout,
+    stopGraceSeconds: config.stop_grace,
+    maxOutputBytes: config.max_output,
+    maxTotalOutputBytes: config.max_total_output,
+    strictExit: config.strict_exit,
+    keep: !config.rm,
+    limits: taskLimits(config.limits),
+    matchTtlSeconds: config.match_ttl,
+    ordered: config.ordered,
+    orderTimeoutSeconds: config.order_timeout,
+    ...(command === undefined ? {} : { command }),
+  }
+}
+
+/** `matches:` of the config, with the names and units of the inside. */
+function localMatches(config: Config): Record<string, LocalMatch> {
+  const recipe = (found: RecipeConfig | undefined): LocalRecipe | undefined =>
+    found && { ...found, limits: found.limits && taskLimits(found.limits) }
+  return Object.fromEntries(
+    Object.entries(config.matches).map(([id, { problem, indicator, direction }]) => [
+      id,
+      { problem: recipe(problem), indicator: recipe(indicator), direction },
+    ]),
+  )
+}
+
+/** `limits:` of the config, with the names and units of the inside. */
+function taskLimits(limits: LimitsConfig): TaskLimits {
+  const {
+    cpus,
+    memory,
+    pids,
+    shm_size: shmSize,
+    network,
+    read_only: readOnly,
+    user,
+    tmpfs,
+    ulimits,
+    runtime,
+    platform,
+  } = limits
+  return {
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(memory === undefined ? {} : { memoryBytes: memory }),
+    ...(pids === undefined ? {} : { pids }),
+    ...(shmSize === undefined ? {} : { shmBytes: shmSize }),
+    ...(network === undefined ? {} : { network }),
+    ...(readOnly === undefined ? {} : { readOnly }),
+    ...(user === undefined ? {} : { user }),
+    ...(tmpfs === undefined ? {} : { tmpfs }),
+    ...(ulimits === undefined ? {} : { ulimits }),
+    ...(runtime === undefined ? {} : { runtime }),
+    ...(platform === undefined ? {} : { platform }),
+  }
+}
+
+async function connectTable(options: TableOptions, cleanup: Cleanup): Promise<Omit<Table, 'close'>> {
+  const { config } = options
+  const [place, { createDynamoDbStore }, { createSqsQueue }] = await together([
+    options.local ? localPlace(options, cleanup) : configuredPlace(config),
+    import('./stores/dynamodb/dynamodb-store.ts'),
+    import('./queues/sqs/sqs-queue.ts'),
+  ])
+  const store = createDynamoDbStore({ ...place.dynamodb, tableName: place.tableName })
+  cleanup.defer('table', () => {
+    store.close()
+  })
+  return {
+    store,
+    reactive: place.reactive,
+    queue: (kind) => {
+      const queue = createSqsQueue({
+        ...place.sqs,
+        queueUrl: place.queueUrl(kind),
+        waitSeconds: config.wait_time,
+        visibilitySeconds: config.visibility_timeout,
+        clock: systemClock,
+      })
+      cleanup.defer('queue', () => {
+        queue.close()
+      })
+      return queue
+    },
+  }
+}
+
+/** The embedded servers: joined when another process serves them, else served from here. */
+async function localPlace({ dataDir, log }: TableOptions, cleanup: Cleanup): Promise<Place> {
+  const { openEmbedded } = await import('./embedded/index.ts')
+  const embedded = await openEmbedded({ dataDir, log })
+  cleanup.defer('embedded servers', () => embedded.close())
+  return embeddedPlace(embedded.info)
+}
+
+function embeddedPlace(info: EmbeddedInfo): Place {
+  const { accessKeyId, secretAccessKey, region } = info
+  const connection = { region, credentials: { accessKeyId, secretAccessKey } }
+  return {
+    sqs: { ...connection, endpoint: info.endpoints.sqs },
+    dynamodb: { ...connection, endpoint: info.endpoints.dynamodb },
+    tableName: info.table,
+    queueUrl: (kind) => info.queues[kind],
+    reactive: true,
+  }
+}
+
+function configuredPlace(config: Config): Place {
+  const { access_key_id: accessKeyId, secret_access_key: secretAccessKey } = config
+  const connection = {
+    region: config.region_name ?? 'us-east-1',
+    ...(accessKeyId === undefined || secretAccessKey === undefined
+      ? {}
+      : { credentials: { accessKeyId, secretAccessKey } }),
+  }
+  const at = (endpoint: string | undefined): AwsConnection => ({
+    ...connection,
+    ...(endpoint === undefined ? {} : { endpoint }),
+  })
+  const urls = { evaluator: config.evaluator_queue_url, scorer: config.scorer_queue_url }
+  return {
+    sqs: at(config.endpoint_url.sqs),
+    dynamodb: at(config.endpoint_url.dynamodb),
+    tableName: required('table_name', config.table_name),
+    queueUrl: (kind) => required(`${kind}_queue_url`, urls[kind]),
+    reactive: false,
+  }
+}
+
+function required(key: string, value: string | undefined): string {
+  if (value !== undefined) return value
+  throw new OperatorError(
+    `${key} is missing`,
+    'the config does not set it',
+    `Set ${key} in the config file, or use --local.`,
+    EXIT.config,
+  )
+}

@@ -1,0 +1,60 @@
+import type { Readable } from 'node:stream'
+import type { Environment } from '../config/problem.ts'
+
+/** A stream to write to, and what is known of the terminal behind it, if there is one. */
+export interface Output {
+  write(text: string): unknown
+  isTTY?: boolean | undefined
+  columns?: number | undefined
+  rows?: number | undefined
+  on(event: 'resize', listener: () => void): unknown
+  off(event: 'resize', listener: () => void): unknown
+}
+
+/** All that a verb may touch of the process; tests pass their own. */
+export interface Io {
+  stdin: Readable & { isTTY?: boolean | undefined }
+  /** Results only. */
+  stdout: Output
+  /** Everything else. */
+  stderr: Output
+  environment: Environment
+  platform: string
+  pid: number
+  hostname: string
+  /** Calls the listener at every SIGINT, SIGTERM and SIGHUP until the returned function is called. */
+  onSignal(listener: (signal: StopSignal) => void): () => void
+  /** Ends the process at once. */
+  exit(code: number): void
+}
+
+export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
+
+/** What one call of the program carries along. */
+export interface Session {
+  io: Io
+  /** Stack traces are shown; set as soon as the log level is known. */
+  debug: boolean
+  /** Errors are shown as JSON lines. */
+  json: boolean
+  /** What the process ends with when nothing is thrown. */
+  exitCode: number
+}
+
+/** Whether somebody sits there who can watch lines change and answer questions. */
+export function isInteractive(io: Io): boolean {
+  const { CI, TERM } = io.environment
+  return (
+    io.stderr.isTTY === true &&
+    TERM !== 'dumb' &&
+    (CI === undefined || CI === '' || CI === 'false' || CI === '0')
+  )
+}
+
+/** Whether to colour what goes to `output`: FORCE_COLOR, then NO_COLOR, then whether it is a terminal. */
+export function wantsColor(output: Output, environment: Environment): boolean {
+  const { FORCE_COLOR: force, NO_COLOR: no, TERM } = environment
+  if (force !== undefined && force !== '') return force !== '0' && force !== 'false'
+  if (no !== undefined && no !== '') return false
+  return output.isTTY === true && TERM !== 'dumb'
+}

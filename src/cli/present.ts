@@ -1,0 +1,90 @@
+import { Chalk, type ChalkInstance } from 'chalk'
+import {
+  EXIT,
+  messageOf,
+  OperatorError,
+  RetryableError,
+  StoppedError,
+  type Surrounding,
+} from '../core/errors.ts'
+import { escapeControls } from '../core/text.ts'
+import { wantsColor, type Session } from './io.ts'
+
+/** An error as a person at the terminal needs it. */
+interface Presentation {
+  what: string
+  why: string
+  hint: string
+  exitCode: number
+}
+
+/** Shows an error on stderr, in the one shape that all have; says the exit code. */
+export function presentError(error: unknown, session: Session): number {
+  const presentation = explain(error)
+  const { io, json, debug } = session
+  const text = json
+    ? asJson(presentation)
+    : asText(presentation, new Chalk({ level: wantsColor(io.stderr, io.environment) ? 1 : 0 }))
+  io.stderr.write(`${text}\n`)
+  if (debug && error instanceof Error) io.stderr.write(`${traceOf(error)}\n`)
+  return presentation.exitCode
+}
+
+const NEW_ISSUE = 'https://github.com/opthub-org/opthub-runner/issues'
+
+const HOW_TO_MEND: Record<Surrounding, string> = {
+  engine: 'Is Docker running? `docker info` must work for this user.',
+  registry: 'Check the network, and the credentials of `docker login`.',
+  queue: 'Check the network, the queue URL and endpoint_url.',
+  store: 'Check the network, the table name and endpoint_url.',
+  credentials: 'Check access_key_id and secret_access_key, or the AWS default chain.',
+  disk: 'Free some space: `docker system df` shows what Docker holds.',
+  matches: 'Check the network.',
+}
+
+function explain(error: unknown): Presentation {
+  if (error instanceof OperatorError) return error
+  if (error instanceof StoppedError) {
+    return { what: 'Stopped', why: error.message, hint: '', exitCode: EXIT.failedStart }
+  }
+  if (error instanceof RetryableError) {
+    const what = `The ${error.surrounding} is not available`
+    return { what, why: error.message, hint: HOW_TO_MEND[error.surrounding], exitCode: EXIT.unavailable }
+  }
+  return {
+    what: 'Something unexpected happened, which is a mistake in this program',
+    why: messageOf(error),
+    hint: `Please report it at ${NEW_ISSUE}, with what you did and the output under log_level DEBUG.`,
+    exitCode: EXIT.failedStart,
+  }
+}
+
+function asText({ what, why, hint, exitCode }: Presentation, colors: ChalkInstance): string {
+  const lines = [`${colors.red('✖')} ${colors.bold(escapeControls(what))}`]
+  if (why !== '') lines.push(indent('why', why))
+  if (hint !== '') lines.push(indent('fix', hint))
+  lines.push(colors.dim(indent('exit', String(exitCode))))
+  return lines.join('\n')
+}
+
+function indent(label: string, text: string): string {
+  return `  ${`${label}:`.padEnd(6)}${escapeControls(text)
+    .trim()
+    .replaceAll('\n', `\n${' '.repeat(8)}`)}`
+}
+
+function asJson({ what, why, hint, exitCode }: Presentation): string {
+  return JSON.stringify({
+    ts: new Date().toISOString(),
+    level: 'CRITICAL',
+    msg: what,
+    why,
+    hint,
+    exit_code: exitCode,
+  })
+}
+
+function traceOf(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by ${traceOf(error.cause)}` : ''
+  return (error.stack ?? error.message) + cause
+}

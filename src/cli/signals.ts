@@ -1,0 +1,57 @@
+import { constants } from 'node:os'
+import type { Logger } from '../core/log.ts'
+import type { Stop } from '../core/stop.ts'
+import type { Io, StopSignal } from './io.ts'
+
+/** One key press (or hang-up) can reach us twice: from the terminal, and passed on by npm. */
+const ECHO_MS = 150
+const ECHOED = new Set<StopSignal>(['SIGINT', 'SIGHUP'])
+
+/** What the signals have asked for so far. */
+export interface SignalWatch {
+  /** 128+n of the last signal when it (or the grace after it) ended jobs by force, else undefined. */
+  forcedExitCode(): number | undefined
+  /** 128+n of the last signal, if there was one. */
+  exitCode(): number | undefined
+  dispose(): void
+}
+
+/** First signal: drain. Second: abort. Third: the process ends at once. */
+export function watchSignals(io: Io, stop: Stop, log: Logger): SignalWatch {
+  let count = 0
+  let last: { signal: StopSignal; at: number } | undefined
+
+  const unsubscribe = io.onSignal((signal) => {
+    const at = performance.now()
+    if (last?.signal === signal && ECHOED.has(signal) && at - last.at < ECHO_MS) return
+    last = { signal, at }
+    count += 1
+    if (count === 1) {
+      log.info('Stopping: no new jobs; running ones may end. A second signal ends them at once', { signal })
+      stop.requestDrain(signal)
+    } else if (count === 2) {
+      log.warn('Stopping at once: containers are killed, messages put back', { signal })
+      stop.requestAbort(signal)
+    } else {
+      io.exit(exitCodeOf(signal))
+    }
+  })
+
+  function exitCode(): number | undefined {
+    return last === undefined ? undefined : exitCodeOf(last.signal)
+  }
+
+  return {
+    forcedExitCode: () => (stop.abort.aborted ? exitCode() : undefined),
+    exitCode,
+    dispose: () => {
+      unsubscribe()
+      stop.dispose()
+    },
+  }
+}
+
+/** As shells have it: 128 and the signal's number. */
+function exitCodeOf(signal: StopSignal): number {
+  return 128 + constants.signals[signal]
+}

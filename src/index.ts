@@ -1,0 +1,23 @@
+/**
+ * The public API: run an evaluator or scorer inside another program.
+ *
+ * @example
+ * const { config } = await loadConfig({ file: 'config.yml', required: true, environment: process.env, flags: {} })
+ * const stop = createStop({ graceMs: 60_000 })
+ * await runRunner({ kind: 'evaluator', config, stop, … })
+ */
+export { openTable, runRunner, type RunnerOptions, type Table, type TableOptions } from './app.ts'
+export { loadConfig, type LoadedConfig, type LoadOptions } from './config/load.ts'
+export type { Config } from './config/schema.ts'
+export {
+  JobError,
+  LeaseLostError,
+  NotYetError,
+  OperatorError,
+  PoisonError,
+  RetryableError,
+  StoppedError,
+} from './core/errors.ts'
+export { createLogger, type Logger, type LogRecord, type LogSink } from './core/log.ts'
+export type { JobOutcome, JobView, WorkerObserver, WorkerState } from './core/observer.ts'
+export { createStop, type Stop } from './core/stop.ts'

@@ -1,0 +1,128 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { describe, expect, it } from 'vitest'
+
+const ROOT = resolve(import.meta.dirname, '..')
+const SRC = join(ROOT, 'src')
+
+/** Files that only declare what a leaf must be able to do. */
+const INTERFACES = new Set([
+  'queues/queue.ts',
+  'stores/store.ts',
+  'executors/executor.ts',
+  'matches/matches.ts',
+])
+
+/** What each room may import besides itself and node:. Arrows never turn back (docs/architecture.md). */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  interface: ['core'],
+  core: ['interface'],
+  policy: ['interface', 'core'],
+  records: ['interface', 'core'],
+  aws: ['core'],
+  config: ['core', 'interface'],
+  demo: ['core'],
+  embedded: ['core'],
+  'queues/sqs': ['interface', 'core', 'aws'],
+  'stores/dynamodb': ['interface', 'core', 'aws', 'policy'],
+  'executors/docker': ['interface', 'core'],
+  'matches/local': ['interface', 'core'],
+  kinds: ['interface', 'core', 'policy', 'records'],
+  app: [
+    'interface',
+    'core',
+    'policy',
+    'records',
+    'aws',
+    'config',
+    'kinds',
+    'embedded',
+    'queues/sqs',
+    'stores/dynamodb',
+    'executors/docker',
+    'matches/local',
+  ],
+  index: ['app', 'config', 'core', 'interface'],
+  cli: ['app', 'interface', 'core', 'records', 'config', 'demo', 'embedded', 'kinds', 'executors/docker'],
+}
+
+/** Packages that may be named in one place only. */
+const VENDORS: Record<string, readonly string[]> = {
+  dockerode: ['executors/docker'],
+  'tar-stream': ['executors/docker'],
+  '@aws-sdk/client-sqs': ['queues/sqs'],
+  '@aws-sdk/client-dynamodb': ['stores/dynamodb'],
+  dynalite: ['embedded'],
+  'classic-level': ['embedded'],
+  commander: ['cli'],
+  chalk: ['cli'],
+  yaml: ['config'],
+  zod: ['config'],
+}
+
+function roomOf(file: string): string {
+  if (INTERFACES.has(file)) return 'interface'
+  const [first = '', second = ''] = file.split('/')
+  if (first === 'app.ts') return 'app'
+  if (first === 'index.ts') return 'index'
+  // What stands beside an interface file is policy: written once, for every driver below.
+  if (['queues', 'stores', 'executors', 'matches'].includes(first)) {
+    return file.split('/').length === 2 ? 'policy' : `${first}/${second}`
+  }
+  return first
+}
+
+const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(SRC, file), 'utf8')
+  return [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] ?? '')
+}
+
+describe('the rooms of src/', () => {
+  it('are all known', () => {
+    expect(files.length).toBeGreaterThan(20)
+    expect([...new Set(files.map(roomOf))].filter((room) => !(room in MAY_IMPORT))).toEqual([])
+  })
+
+  it('import only downwards', () => {
+    const wrong: string[] = []
+    for (const file of files) {
+      const room = roomOf(file)
+      for (const specifier of importsOf(file)) {
+        if (!specifier.startsWith('.')) continue
+        const target = relative(SRC, resolve(SRC, dirname(file), specifier))
+        // The package's own folders beside src/ (package.json) are nobody's room.
+        if (target.startsWith('..')) continue
+        const targetRoom = roomOf(target)
+        if (targetRoom !== room && !MAY_IMPORT[room]?.includes(targetRoom)) wrong.push(`${file} → ${target}`)
+      }
+    }
+    expect(wrong).toEqual([])
+  })
+
+  it('name a vendor only in its own leaf', () => {
+    const wrong: string[] = []
+    for (const file of files) {
+      for (const specifier of importsOf(file)) {
+        if (specifier.startsWith('.') || specifier.startsWith('node:')) continue
+        const name = specifier
+          .split('/')
+          .slice(0, specifier.startsWith('@') ? 2 : 1)
+          .join('/')
+        if (!(VENDORS[name] ?? []).includes(roomOf(file))) wrong.push(`${file} → ${specifier}`)
+      }
+    }
+    expect(wrong).toEqual([])
+  })
+
+  it('read the environment only in config and cli', () => {
+    const wrong = files.filter((file) => {
+      const room = roomOf(file)
+      return (
+        room !== 'cli' && room !== 'config' && /\bprocess\.env\b/.test(readFileSync(join(SRC, file), 'utf8'))
+      )
+    })
+    expect(wrong).toEqual([])
+  })
+})
