@@ -13,11 +13,13 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     silent: 'passed-only',
+    env: { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
     restoreMocks: true,
     unstubEnvs: true,
     reporters: ['default', './test/support/closing-line-reporter.ts'],
     coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text-summary', 'json-summary'] },
     projects: [
+      { extends: true as const, test: { name: 'house', include: ['test/*.test.ts'] } },
       project('unit', 20_000),
       project('contract', 60_000),
       project('integration', 60_000),

@@ -2,7 +2,7 @@
  * The public API: run an evaluator or scorer inside another program.
  *
  * @example
- * const { config } = await loadConfig({ file: 'config.yml', required: true, environment: process.env, flags: {} })
+ * const { config } = await loadConfig({ file: 'config.yml', required: true, environment, flags: {} })
  * const stop = createStop({ graceMs: 60_000 })
  * await runRunner({ kind: 'evaluator', config, stop, … })
  */

@@ -43,7 +43,18 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'matches/local',
   ],
   index: ['app', 'config', 'core', 'interface'],
-  cli: ['app', 'interface', 'core', 'records', 'config', 'demo', 'embedded', 'kinds', 'executors/docker'],
+  cli: [
+    'app',
+    'interface',
+    'policy',
+    'core',
+    'records',
+    'config',
+    'demo',
+    'embedded',
+    'kinds',
+    'executors/docker',
+  ],
 }
 
 /** Packages that may be named in one place only. */
@@ -76,7 +87,7 @@ const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((fi
 
 function importsOf(file: string): string[] {
   const text = readFileSync(join(SRC, file), 'utf8')
-  return [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] ?? '')
+  return [...text.matchAll(/(?:^|[\s;}])(?:from|import)[\s(]+'([^']+)'/g)].map((match) => match[1] ?? '')
 }
 
 describe('the rooms of src/', () => {

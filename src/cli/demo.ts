@@ -28,7 +28,7 @@ import { rankParticipants, renderLeaderboard } from './table.ts'
 /** Plays the demo and shows how it ended; says the exit code. Nothing but the two images stays. */
 export async function playDemo(session: Session): Promise<number> {
   const { io } = session
-  const view = openDemoLog(session, configSchema.parse({}).timeout)
+  const view = openDemoLog(session, configSchema.parse({}))
   // A competition that was broken off is of no use to anybody: nothing is finished first.
   const stop = createStop({ graceMs: 0 })
   const signals = watchSignals(io, stop, view.log)

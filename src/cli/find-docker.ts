@@ -53,7 +53,7 @@ async function agree(io: Io, reason: OperatorError, signal: AbortSignal): Promis
 }
 
 async function startDocker(io: Io, signal: AbortSignal): Promise<void> {
-  const child = spawn('bash', [DOCKER_UP], { stdio: ['ignore', 'pipe', 'pipe'], signal })
+  const child = spawn('sh', [DOCKER_UP], { stdio: ['ignore', 'pipe', 'pipe'], signal })
   for (const output of [child.stdout, child.stderr]) {
     output.setEncoding('utf8').on('data', (text: string) => io.stderr.write(text))
   }

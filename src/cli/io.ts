@@ -37,8 +37,16 @@ export interface Session {
   debug: boolean
   /** Errors are shown as JSON lines. */
   json: boolean
+  /** What no line may show, as soon as it is known. */
+  secrets: readonly string[]
   /** What the process ends with when nothing is thrown. */
   exitCode: number
+}
+
+/** A call that knows its surroundings, and nothing else yet. */
+export function createSession(io: Io): Session {
+  const debug = io.environment['OPTHUB_RUNNER_LOG_LEVEL']?.toUpperCase() === 'DEBUG'
+  return { io, debug, json: false, secrets: [], exitCode: 0 }
 }
 
 /** Whether somebody sits there who can watch lines change and answer questions. */

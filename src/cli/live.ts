@@ -17,7 +17,7 @@ interface LiveOptions {
   colors: ChalkInstance
   clock: Clock
   /** Shown beside the elapsed time of a job. */
-  timeoutSeconds: number
+  timeoutSeconds: (job: JobView) => number
 }
 
 /** Often enough for a seconds counter, seldom enough to cost nothing. */
@@ -60,7 +60,7 @@ export function createLiveView({ output, colors, clock, timeoutSeconds }: LiveOp
     const columns = columnsOf(output)
     const room = Math.max(1, (output.rows ?? 24) - 3)
     const sorted = [...jobs.values()].sort((a, b) => a.kind.localeCompare(b.kind) || a.slot - b.slot)
-    const lines = sorted.slice(0, room).map((job) => jobLine(job, clock.now(), timeoutSeconds))
+    const lines = sorted.slice(0, room).map((job) => jobLine(job, clock.now(), timeoutSeconds(job)))
     if (sorted.length > room) lines.push(`… and ${sorted.length - room} more jobs`)
     lines.push(totalsLine(totals, jobs.size, state, reason))
     // One column is left free, since some terminals wrap when the last one is written.

@@ -1,7 +1,9 @@
 import { Chalk } from 'chalk'
+import type { Config } from '../config/schema.ts'
 import { systemClock } from '../core/clock.ts'
 import { createLogger, LOG_LEVELS, type Logger, type LogLevel } from '../core/log.ts'
-import type { WorkerObserver } from '../core/observer.ts'
+import type { JobView, WorkerObserver } from '../core/observer.ts'
+import { redact } from '../core/redact.ts'
 import { isInteractive, wantsColor, type Io, type Session } from './io.ts'
 import { createLiveView } from './live.ts'
 import { createSink, humanLine, jsonLine } from './log-sinks.ts'
@@ -20,29 +22,36 @@ export interface RunnerLog {
  * The log of a runner, on stderr: with live lines on a terminal that can show them, plain lines on one that can't, JSON
  * lines elsewhere and with --json.
  */
-export function openRunnerLog(session: Session, level: LogLevel, timeoutSeconds: number): RunnerLog {
+export function openRunnerLog(session: Session, config: Config): RunnerLog {
   const { io, json } = session
-  if (isInteractive(io) && !json) return openLive(io, level, timeoutSeconds)
-  const print = printer(io)
+  const level = config.log_level
+  if (isInteractive(io) && !json) return openLive(session, level, config)
+  const print = printer(session)
   const log =
     json || io.stderr.isTTY !== true
       ? createLogger(createSink(print, jsonLine), level)
-      : createPlainLog(io, level)
+      : createPlainLog(session, level)
   return { log, print, close: () => undefined }
 }
 
 /** The log of the demo, whose own lines say what goes on: live lines on a terminal, else only what is wrong. */
-export function openDemoLog({ io, debug }: Session, timeoutSeconds: number): RunnerLog {
-  const level = debug ? 'DEBUG' : 'WARNING'
-  if (isInteractive(io)) return openLive(io, level, timeoutSeconds)
-  return { log: createPlainLog(io, level), print: printer(io), close: () => undefined }
+export function openDemoLog(session: Session, config: Config): RunnerLog {
+  const level = session.debug ? 'DEBUG' : 'WARNING'
+  if (isInteractive(session.io)) return openLive(session, level, config)
+  return { log: createPlainLog(session, level), print: printer(session), close: () => undefined }
 }
 
-function openLive(io: Io, level: LogLevel, timeoutSeconds: number): RunnerLog {
+function openLive(session: Session, level: LogLevel, config: Config): RunnerLog {
+  const { io, secrets } = session
   const colors = colorsFor(io)
-  const view = createLiveView({ output: io.stderr, colors, clock: systemClock, timeoutSeconds })
+  const view = createLiveView({
+    output: io.stderr,
+    colors,
+    clock: systemClock,
+    timeoutSeconds: (job) => timeoutOf(job, config),
+  })
   const print = (line: string): void => {
-    view.print(line)
+    view.print(redact(line, secrets))
   }
   const close = (): void => {
     view.close()
@@ -54,17 +63,24 @@ function openLive(io: Io, level: LogLevel, timeoutSeconds: number): RunnerLog {
   return { log, observer: view, print, close }
 }
 
-function printer(io: Io): (line: string) => void {
+/** What a job's container may take, as its match or else the config has it. */
+function timeoutOf({ kind, identity }: JobView, { matches, timeout }: Config): number {
+  const id = identity.fields['match']?.toLowerCase()
+  const match = Object.entries(matches).find(([key]) => key.toLowerCase() === id)?.[1] ?? matches['*']
+  return (kind === 'scorer' ? match?.indicator : match?.problem)?.timeout ?? timeout
+}
+
+function printer({ io, secrets }: Session): (line: string) => void {
   return (line) => {
-    io.stderr.write(`${line}\n`)
+    io.stderr.write(`${redact(line, secrets)}\n`)
   }
 }
 
 /** A log for verbs that print results: lines for people on stderr. */
-export function createPlainLog(io: Io, level: LogLevel): Logger {
-  const colors = colorsFor(io)
+export function createPlainLog(session: Session, level: LogLevel): Logger {
+  const colors = colorsFor(session.io)
   return createLogger(
-    createSink(printer(io), (record) => humanLine(record, colors)),
+    createSink(printer(session), (record) => humanLine(record, colors)),
     level,
   )
 }

@@ -1,17 +1,14 @@
 import { hostname } from 'node:os'
-import type { Io, Session, StopSignal } from './io.ts'
+import { basename } from 'node:path'
+import { createSession, type Io, type Session, type StopSignal } from './io.ts'
+import { fromOldArguments } from './old-arguments.ts'
 import { runProgram } from './program.ts'
 
 const SIGNALS: readonly StopSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 /** Runs the program with the arguments behind its name; says the exit code. Shows every error itself. */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
-  const session: Session = {
-    io,
-    debug: io.environment['OPTHUB_RUNNER_LOG_LEVEL']?.toUpperCase() === 'DEBUG',
-    json: false,
-    exitCode: 0,
-  }
+  const session = createSession(io)
   try {
     await runProgram(argv, session)
     return session.exitCode
@@ -25,14 +22,11 @@ export async function start(): Promise<void> {
   const io = processIo()
   surviveClosedOutputs()
   process.on('uncaughtException', (error) => {
-    void show(error, {
-      io,
-      debug: io.environment['OPTHUB_RUNNER_LOG_LEVEL'] === 'DEBUG',
-      json: false,
-      exitCode: 0,
-    }).then(end)
+    void show(error, createSession(io)).then(end)
   })
-  await end(await main(process.argv.slice(2), io))
+  const [, name = '', ...argv] = process.argv
+  const isOld = basename(name, '.js') === 'opthub-runner-start'
+  await end(await main(isOld ? fromOldArguments(argv) : argv, io))
 }
 
 async function show(error: unknown, session: Session): Promise<number> {
@@ -47,7 +41,10 @@ async function end(code: number): Promise<void> {
 
 function processIo(): Io {
   return {
-    stdin: process.stdin,
+    // Only asked for when it is read: opening it costs a tenth of what `--version` takes.
+    get stdin() {
+      return process.stdin
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     environment: process.env,

@@ -7,6 +7,7 @@ import {
   StoppedError,
   type Surrounding,
 } from '../core/errors.ts'
+import { redact } from '../core/redact.ts'
 import { escapeControls } from '../core/text.ts'
 import { wantsColor, type Session } from './io.ts'
 
@@ -21,12 +22,12 @@ interface Presentation {
 /** Shows an error on stderr, in the one shape that all have; says the exit code. */
 export function presentError(error: unknown, session: Session): number {
   const presentation = explain(error)
-  const { io, json, debug } = session
+  const { io, json, debug, secrets } = session
   const text = json
     ? asJson(presentation)
     : asText(presentation, new Chalk({ level: wantsColor(io.stderr, io.environment) ? 1 : 0 }))
-  io.stderr.write(`${text}\n`)
-  if (debug && error instanceof Error) io.stderr.write(`${traceOf(error)}\n`)
+  const lines = debug && error instanceof Error ? [text, traceOf(error)] : [text]
+  io.stderr.write(`${redact(lines.join('\n'), secrets)}\n`)
   return presentation.exitCode
 }
 

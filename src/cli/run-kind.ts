@@ -54,7 +54,7 @@ async function runKind(kind: KindName, words: string[], flags: RunFlags, session
     import('./signals.ts'),
     import('./logging.ts'),
   ])
-  const view = openRunnerLog(session, config.log_level, config.timeout)
+  const view = openRunnerLog(session, config)
   const { log, observer } = view
   const stop = createStop({ graceMs: config.shutdown_grace * 1000 })
   const signals = watchSignals(session.io, stop, log)

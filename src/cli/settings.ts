@@ -28,8 +28,8 @@ export interface Settings {
 /** Adds the flags that say where the settings are. */
 export function addConfigFlags(command: Command): Command {
   return command
-    .option('-c, --config <file>', 'config file (default: config.yml, with --dev config.dev.yml)')
-    .option('-d, --dev', 'use config.dev.yml and the development environment')
+    .option('-c, --config <file>', 'config file (default: config.yml)')
+    .option('-d, --dev', 'use config.dev.yml instead of config.yml')
 }
 
 /** Adds --local. */
@@ -55,7 +55,9 @@ export async function loadSettings(
     flags: settingsOf(flags),
     needs,
   })
-  session.debug = loaded.config.log_level === 'DEBUG'
+  const { log_level: level, secret_access_key: secret } = loaded.config
+  session.debug = level === 'DEBUG'
+  if (secret !== undefined) session.secrets = [secret]
   return { ...loaded, dataDir: dataFolder(environment, platform) }
 }
 

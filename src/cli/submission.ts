@@ -1,9 +1,12 @@
 import type { Table } from '../app.ts'
-import { EXIT, OperatorError } from '../core/errors.ts'
+import { EXIT, JobError, OperatorError } from '../core/errors.ts'
 import type { Json } from '../core/json.ts'
+import type { WriteOutcome } from '../core/kind.ts'
+import { formatTrialMessage } from '../kinds/message.ts'
 import { partitionOf, solutionKey, type Trial } from '../records/keys.ts'
 import { solutionItem } from '../records/solution.ts'
-import type { Store } from '../stores/store.ts'
+import { fitForTable } from '../stores/numbers.ts'
+import type { Item, Store } from '../stores/store.ts'
 
 /** A solution as it is handed in; without `trialNo` it becomes the participant's next trial. */
 export interface Solution {
@@ -18,18 +21,24 @@ const WIDTH = 5
 /** Others may submit for the same participant at the same time. */
 const MOST_TRIES = 50
 
-/** Stores a solution under a free trial number, and queues it where nothing does that by itself. */
+/**
+ * Stores a solution under a free trial number, and queues it where nothing does that by itself. OperatorError when no
+ * table could hold it as it is.
+ */
 export async function submitSolution(table: Table, solution: Solution, signal: AbortSignal): Promise<Trial> {
+  const { warnings } = fitForTable(solution.variable, 'Variable')
+  if (warnings.length > 0) throw unstorable(warnings.join('\n'))
+  const queue = table.reactive ? undefined : table.queue('evaluator')
+  // Asked first: a solution that is stored, but can't be queued, would wait for ever.
+  await queue?.probe(signal)
   const trial = await storeSolution(table.store, solution, signal)
-  if (!table.reactive) await queueTrial(table, trial)
+  await queue?.send(formatTrialMessage(trial))
   return trial
 }
 
 /** Puts the evaluator's message of a trial on its queue. */
 export async function queueTrial(table: Table, trial: Trial): Promise<void> {
-  const { matchId: MatchID, participantId: ParticipantID, trialNo: TrialNo } = trial
-  const queue = table.queue('evaluator')
-  await queue.send(JSON.stringify({ MatchID, ParticipantID, TrialNo }))
+  await table.queue('evaluator').send(formatTrialMessage(trial))
 }
 
 async function storeSolution(store: Store, solution: Solution, signal: AbortSignal): Promise<Trial> {
@@ -38,7 +47,7 @@ async function storeSolution(store: Store, solution: Solution, signal: AbortSign
     const trialNo = solution.trialNo ?? (await nextTrialNo(store, solution, signal))
     const trial = { matchId, participantId, trialNo }
     const item = solutionItem(trial, { userId: participantId, variable, createdAt: new Date() })
-    if ((await store.put([item], solutionKey(trial))) === 'written') return trial
+    if ((await putSolution(store, item, trial)) === 'written') return trial
     if (solution.trialNo !== undefined) {
       throw new OperatorError(
         `Trial ${trialNo} of ${participantId} has a solution already`,
@@ -54,6 +63,20 @@ async function storeSolution(store: Store, solution: Solution, signal: AbortSign
     'Try again when fewer submit at the same time.',
     EXIT.unavailable,
   )
+}
+
+async function putSolution(store: Store, item: Item, trial: Trial): Promise<WriteOutcome> {
+  try {
+    return await store.put([item], solutionKey(trial))
+  } catch (error) {
+    if (!(error instanceof JobError)) throw error
+    throw unstorable(error.publicMessage, { cause: error })
+  }
+}
+
+function unstorable(why: string, options?: ErrorOptions): OperatorError {
+  const hint = 'An item holds 400 KB, and numbers of 38 digits and magnitudes from 1E-130 to 1E+126.'
+  return new OperatorError('The solution cannot be stored', why, hint, EXIT.usage, options)
 }
 
 async function nextTrialNo(

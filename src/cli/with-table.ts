@@ -17,7 +17,7 @@ export async function withTable(
   work: (table: Table, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const { io } = session
-  const log = createPlainLog(io, quietLevel(config.log_level))
+  const log = createPlainLog(session, quietLevel(config.log_level))
   for (const warning of warnings) log.warn('Doubtful setting', warningFields(warning))
   const stop = createStop({ graceMs: 0 })
   const signals = watchSignals(io, stop, log)

@@ -8,18 +8,20 @@ interface Settings {
   config: Config
   /** Keys that are wrong by themselves; nothing more is said of them. */
   invalid: ReadonlySet<string>
-  needs: readonly Need[]
 }
 
-type Report = (problem: Omit<ConfigProblem, 'origin'>) => void
+type Finding = Omit<ConfigProblem, 'origin'>
+type Report = (finding: Finding) => void
 type Check = (settings: Settings, report: Report) => void
 
-/** What must hold between settings. */
-export function crossCheck(settings: Settings, report: Report): void {
-  for (const check of CHECKS) check(settings, report)
+/** What must hold between settings, and does not. `invalid` are keys that are wrong by themselves. */
+export function crossCheck(config: Config, invalid: ReadonlySet<string>): Finding[] {
+  const findings: Finding[] = []
+  for (const check of CHECKS) check({ config, invalid }, (finding) => findings.push(finding))
+  return findings
 }
 
-const CHECKS: readonly Check[] = [needs, keyPair, lease, timeouts, outputs, matchEntries, queues]
+const CHECKS: readonly Check[] = [keyPair, lease, timeouts, outputs, matchEntries, queues]
 
 const HOW_TO_SET: Record<Need, string> = {
   evaluator_queue_url: 'set it to the URL of the queue, or work without AWS by --local',
@@ -29,12 +31,15 @@ const HOW_TO_SET: Record<Need, string> = {
   matches: 'write the image of each match under `matches:`, by UUID or for all by "*"',
 }
 
-function needs({ config, invalid, needs: wanted }: Settings, report: Report): void {
-  for (const key of wanted) {
+/** The keys among `needs` that nothing has set. */
+export function missingKeys(config: Config, invalid: ReadonlySet<string>, needs: readonly Need[]): Finding[] {
+  const missing = needs.filter((key) => {
     const value = config[key]
-    const missing = value === undefined || (typeof value === 'object' && Object.keys(value).length === 0)
-    if (missing && !invalid.has(key)) report(error([key], `${key} is missing`, HOW_TO_SET[key]))
-  }
+    return value === undefined || (typeof value === 'object' && Object.keys(value).length === 0)
+  })
+  return missing
+    .filter((key) => !invalid.has(key))
+    .map((key) => error([key], `${key} is missing`, HOW_TO_SET[key]))
 }
 
 function keyPair({ config, invalid }: Settings, report: Report): void {
@@ -108,6 +113,6 @@ function queues({ config, invalid }: Settings, report: Report): void {
   )
 }
 
-function error(path: string[], message: string, hint: string): Omit<ConfigProblem, 'origin'> {
+function error(path: string[], message: string, hint: string): Finding {
   return { severity: 'error', path, message, hint }
 }

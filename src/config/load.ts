@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import { messageOf } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
 import { escapeControls } from '../core/text.ts'
-import { crossCheck, type Need } from './checks.ts'
+import { crossCheck, missingKeys, type Need } from './checks.ts'
 import { ConfigError, type ConfigProblem, type Environment, type Origin } from './problem.ts'
 import { readEnvironment } from './read-environment.ts'
 import { readConfigFile } from './read-file.ts'
@@ -42,14 +42,24 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const { values, invalid } = parseKeys(merged, problems)
   const config = completed(values, merged.tree, options.environment)
   await resolveSecrets(config, invalid, merged, options, problems)
-  const before = problems.length
-  crossCheck({ config, invalid, needs: options.needs?.(config) ?? [] }, (problem) => {
-    problems.push({ ...problem, origin: originOf(merged.origins, problem.path, options.file) })
+  const located = (problem: Omit<ConfigProblem, 'origin'>): ConfigProblem => ({
+    ...problem,
+    origin: originOf(merged.origins, problem.path, options.file),
   })
+  problems.push(...crossCheck(config, invalid).map(located))
+  const missing = missingKeys(config, invalid, options.needs?.(config) ?? [])
   // A file that is not there is only a mistake where something is missing with it.
-  const lacking = problems.slice(before).some((problem) => problem.message.endsWith('is missing'))
-  if (file === undefined && (options.required || lacking)) problems.unshift(fileMissing(options.file))
+  if (file === undefined && (options.required || missing.length > 0)) {
+    problems.unshift(fileMissing(options.file))
+  }
+  // What stands in a file that could not be read is not missing.
+  if (!isUnread(file, options.required)) problems.push(...missing.map(located))
   return settle(config, problems, options)
+}
+
+function isUnread(file: RawSettings | undefined, required: boolean): boolean {
+  if (file === undefined) return required
+  return file.problems.some(({ severity, path }) => severity === 'error' && path.length === 0)
 }
 
 /** The mistakes, or the settings. */

@@ -61,9 +61,11 @@ export function readYaml(source: string, file: string): RawSettings {
   if (settings.problems.length > 0) return settings
   const root = document.contents
   if (root === null || (isScalar(root) && isNull(root))) {
-    settings.problems.push(
-      wholeFile(file, 'is empty', 'write the keys that you need; config.default.yml lists them all'),
-    )
+    // All defaults; what the work can't do without is asked for by name.
+    settings.problems.push({
+      ...wholeFile(file, 'is empty', 'write the keys that you need; config.default.yml lists them all'),
+      severity: 'warning',
+    })
   } else if (isMap(root)) {
     const raw = new Walker(
       document,

@@ -151,7 +151,7 @@ class Reader {
     }
     const literal = this.#text.slice(this.#at, NUMBER.lastIndex)
     this.#at = NUMBER.lastIndex
-    return ExactNumber.parse(literal)
+    return literal.length > LONGEST_SHARED ? ExactNumber.parse(literal) : shared(literal)
   }
 
   #word<T>(word: string, value: T): T {
@@ -191,3 +191,16 @@ const ESCAPES = new Map([
   ['r', '\r'],
   ['t', '\t'],
 ])
+
+/** There are no more than some thousand different literals of this length. */
+const LONGEST_SHARED = 3
+const SHARED = new Map<string, ExactNumber>()
+
+/** One instance for all short numbers of a kind: a line of millions of zeros must not fill the memory. */
+function shared(literal: string): ExactNumber {
+  const found = SHARED.get(literal)
+  if (found !== undefined) return found
+  const made = ExactNumber.parse(literal)
+  SHARED.set(literal, made)
+  return made
+}

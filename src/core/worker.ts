@@ -309,7 +309,9 @@ class Worker<P, I, R> {
     }
     if (cause instanceof NotYetError) {
       await lease.end()
-      await this.#release(delivery, this.#o.drain.aborted ? 0 : Math.ceil(cause.retryAfterSeconds), log)
+      // There is no room to hold it. Every receive counts towards the dead-letter queue, so that they must grow rare.
+      const seconds = Math.max(Math.ceil(cause.retryAfterSeconds), releaseDelaySeconds(delivery.attempt))
+      await this.#release(delivery, this.#o.drain.aborted ? 0 : seconds, log)
       return 'released'
     }
     if (cause instanceof RetryableError) {

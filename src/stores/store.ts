@@ -26,7 +26,7 @@ export interface Range {
 
 /**
  * A table. Reads are strongly consistent. Vendor errors become RetryableError('store' | 'credentials'),
- * JobError('unstorable_result') for an item that the table can't hold, OperatorError for a missing table or wrong keys.
+ * JobError('unstorable_result') for an item that the table can't hold, PoisonError for a key that no table can hold, OperatorError for a missing table or wrong keys.
  */
 export interface Store {
   /** Cheap, reads no item that could cost anything; throws what is wrong. */

@@ -90,7 +90,11 @@ export async function startPrivateEngine(options: PrivateEngineOptions = {}): Pr
       return dockerd.pid ?? 0
     },
     stop: () => end(dockerd, 'SIGTERM'),
-    crash: () => end(dockerd, 'SIGKILL'),
+    crash: async () => {
+      await end(dockerd, 'SIGKILL')
+      // Its containerd dies with it; where nobody reaps the body, the next dockerd would take it for alive.
+      await rm(join(folder, 'e/containerd/containerd.pid'), { force: true })
+    },
     restart: async () => {
       dockerd = await launch()
     },

@@ -36,8 +36,10 @@ export class FakeIo implements Io {
   readonly exits: number[] = []
   readonly #signals = new EventEmitter()
 
-  constructor(options: { stdin?: string; columns?: number; environment?: Record<string, string | undefined> } = {}) {
-    this.stdin = Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]) as Io['stdin']
+  constructor(
+    options: { stdin?: string; columns?: number; environment?: Record<string, string | undefined> } = {},
+  ) {
+    this.stdin = Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)])
     this.stdout = new FakeOutput(options.columns)
     this.stderr = new FakeOutput(options.columns)
     this.environment = options.environment ?? {}

@@ -66,13 +66,15 @@ export async function buildShellImage(
   script: string,
   options: TestImageOptions = {},
 ): Promise<string> {
-  const entries: TarEntry[] = [
-    ...BASE,
-    ...(await programs(['sh', ...TOOLS])),
-    { path: '/main.sh', type: 'text', content: script, mode: 0o755 },
-  ]
+  const entries = await shellEntries(script)
   await importImage(engine, { tag, entries, command: ['/bin/sh', '/main.sh'], ...options })
   return tag
+}
+
+/** The files of an image that runs a shell script. */
+export async function shellEntries(script: string): Promise<TarEntry[]> {
+  const main: TarEntry = { path: '/main.sh', type: 'text', content: script, mode: 0o755 }
+  return [...BASE, ...(await programs(['sh', ...TOOLS])), main]
 }
 
 /**

@@ -3,14 +3,12 @@ import type { Session } from '../io.ts'
 
 interface LocalFlags {
   json?: true
-  logLevel?: string
 }
 
 /** The verb `local`. */
 export function define(command: Command, session: Session): void {
   command
     .option('--json', 'print endpoints, keys, queues and table as one line of JSON')
-    .option('--log-level <level>', 'DEBUG, INFO, WARNING, ERROR or CRITICAL')
     .addHelpText('after', '\nThe data stay in the data folder (OPTHUB_RUNNER_HOME) from one run to the next.')
     .action(async () => {
       await serve(command.opts<LocalFlags>(), session)
@@ -18,16 +16,16 @@ export function define(command: Command, session: Session): void {
 }
 
 async function serve(flags: LocalFlags, session: Session): Promise<void> {
-  const [{ loadSettings }, { openEmbedded }, { createStop }, { watchSignals }, logging] = await Promise.all([
-    import('../settings.ts'),
+  const [{ dataFolder }, { openEmbedded }, { createStop }, { watchSignals }, logging] = await Promise.all([
+    import('../../config/paths.ts'),
     import('../../embedded/index.ts'),
     import('../../core/stop.ts'),
     import('../signals.ts'),
     import('../logging.ts'),
   ])
-  const { io } = session
-  const { config, dataDir } = await loadSettings(session, flags, () => [])
-  const log = logging.createPlainLog(io, logging.quietLevel(config.log_level))
+  const { io, debug } = session
+  const dataDir = dataFolder(io.environment, io.platform)
+  const log = logging.createPlainLog(session, debug ? 'DEBUG' : 'WARNING')
   const stop = createStop({ graceMs: 0 })
   const signals = watchSignals(io, stop, log)
   try {

@@ -23,6 +23,8 @@ export interface DockerExecutorOptions {
   pullPolicy?: PullPolicy
   /** Milliseconds after which `refresh` asks for a digest again; default 60 000. */
   imageCheckIntervalMs?: number
+  /** Longest wait for a registry about an image that is here already; default 10 000. */
+  registryPatienceMs?: number
   /** Patterns of images that may run; default all. */
   allowedImages?: readonly string[]
   /** `os/arch[/variant]` of pulls and containers that name none; default the engine's own. */
@@ -42,6 +44,7 @@ export function createDockerExecutor(options: DockerExecutorOptions): Executor {
     engine,
     policy: options.pullPolicy ?? 'refresh',
     checkIntervalMs: options.imageCheckIntervalMs ?? 60_000,
+    patienceMs: options.registryPatienceMs ?? 10_000,
     allowed: options.allowedImages ?? [],
     environment: options.environment,
     clock,

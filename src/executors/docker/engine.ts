@@ -135,7 +135,7 @@ export class Engine {
         // From here on an error shows on the response; the request must not throw it a second time.
         request.on('error', () => undefined)
         const status = response.statusCode ?? 0
-        if (status >= 400) throw new EngineError(status, await readMessage(response))
+        if (status >= 300) throw new EngineError(status, await readMessage(response))
         return response
       } catch (error) {
         // A kept connection that the engine closed meanwhile; nothing of the request was read.

@@ -50,9 +50,19 @@ export async function importImage(
     await drain(progressMessages(response, engine.label))
     const made = await inspect(engine, tag)
     if (made === undefined) throw new EngineError(200, `image ${tag} is not there after its import`)
+    if (present?.content !== undefined) await forget(engine, present.id)
     return { id: made.id, made: true }
   } catch (error) {
     throw surroundingError(error)
+  }
+}
+
+/** Removes what had the tag before, unless somebody else uses it. */
+async function forget(engine: Engine, id: string): Promise<void> {
+  try {
+    await engine.json('DELETE', `/images/${encodeURIComponent(id)}`)
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error
   }
 }
 

@@ -1,4 +1,5 @@
-import { readFile, readlink, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
+import { currentProcessId, processState, type ProcessState } from '../../core/process-id.ts'
 import type { Engine } from './engine.ts'
 import { EngineError } from './errors.ts'
 
@@ -9,42 +10,22 @@ import { EngineError } from './errors.ts'
 export type OwnerId = string
 
 /** Whether an owner lives. `unknown` = it can't be judged from here, e.g. it is on another host. */
-export type OwnerState = 'alive' | 'dead' | 'unknown'
+export type OwnerState = ProcessState
 
 /** The owner id of this process. Throws only when the engine can't be asked. */
 export async function currentOwner(engine: Engine): Promise<OwnerId> {
-  const process = await processOwner().catch(() => undefined)
+  const process = await currentProcessId()
   // No /proc, so no Linux: nobody can judge it, and its containers go when they are too old.
   if (process === undefined) return `unknown:${crypto.randomUUID()}`
   const container = await ownContainer(engine)
-  return container === undefined ? process : `container:${container}`
-}
-
-async function processOwner(): Promise<OwnerId> {
-  const { pid, startTime } = parseStat(await readFile('/proc/self/stat', 'utf8'))
-  return `process:${await bootId()}:${await pidNamespace()}:${pid}:${startTime}`
+  return container === undefined ? `process:${process}` : `container:${container}`
 }
 
 /** Judges another's owner id. Throws only when the engine can't be asked. */
 export async function ownerState(owner: OwnerId, engine: Engine): Promise<OwnerState> {
   const [form, ...parts] = owner.split(':')
   if (form === 'container' && parts[0] !== undefined) return await containerState(parts[0], engine)
-  if (form !== 'process') return 'unknown'
-  const [boot, namespace, pid, startTime] = parts
-  try {
-    // Another boot id may be another host as well as an earlier boot of this one.
-    if (boot !== (await bootId()) || namespace !== (await pidNamespace())) return 'unknown'
-    // Where /proc hides other users' processes, a missing one proves nothing.
-    await stat('/proc/1')
-  } catch {
-    return 'unknown'
-  }
-  try {
-    const seen = parseStat(await readFile(`/proc/${String(pid)}/stat`, 'utf8'))
-    return seen.startTime === startTime && !'ZXx'.includes(seen.state) ? 'alive' : 'dead'
-  } catch {
-    return 'dead'
-  }
+  return form === 'process' ? await processState(parts.join(':')) : 'unknown'
 }
 
 /** Wall clock of this machine's start in Unix seconds; undefined where there is no /proc. */
@@ -70,19 +51,4 @@ async function ownContainer(engine: Engine): Promise<string | undefined> {
   // The engine mounts its own /etc/hostname from a folder that bears the container's id.
   const id = /[/-]containers\/([0-9a-f]{64})\/[^ ]* \/etc\/(?:hostname|hosts|resolv\.conf) /.exec(mounts)?.[1]
   return id !== undefined && (await containerState(id, engine)) === 'alive' ? id : undefined
-}
-
-async function bootId(): Promise<string> {
-  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
-}
-
-/** Process ids mean something only inside their namespace. */
-async function pidNamespace(): Promise<string> {
-  return /\d+/.exec(await readlink('/proc/self/ns/pid'))?.[0] ?? ''
-}
-
-/** Takes apart /proc/PID/stat; the name in its second field may hold blanks and brackets. */
-function parseStat(text: string): { pid: string; state: string; startTime: string } {
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  return { pid: text.slice(0, text.indexOf(' ')), state: fields[0] ?? '', startTime: fields[19] ?? '' }
 }

@@ -7,7 +7,7 @@ import type { Environment } from './docker-config.ts'
 import type { Engine } from './engine.ts'
 import { EngineError, pullError, surroundingError } from './errors.ts'
 import { progressMessages, type ProgressMessage } from './json-lines.ts'
-import { isAllowed, parseReference, type ImageReference } from './reference.ts'
+import { isAllowed, isReference, parseReference, type ImageReference } from './reference.ts'
 import { registryAuth } from './registry-auth.ts'
 
 /**
@@ -20,6 +20,8 @@ export interface ImagesOptions {
   engine: Engine
   policy: PullPolicy
   checkIntervalMs: number
+  /** A registry that says nothing for so long doesn't hold up an image that is here already. */
+  patienceMs: number
   /** Patterns of images that may run; none = all. */
   allowed: readonly string[]
   /** For Docker's config.json and its credential helpers. */
@@ -31,8 +33,6 @@ export interface ImagesOptions {
 /** Tries of a pull that fails by the network, and the first pause between two. */
 const TRIES = 4
 const FIRST_PAUSE_MS = 1000
-/** A registry that says nothing for so long doesn't hold up an image that is here already. */
-const CHECK_PATIENCE_MS = 10_000
 /** Longest silence inside a pull, e.g. while a big layer is unpacked. */
 const PULL_SILENCE_MS = 15 * 60_000
 const PROGRESS_EVERY_MS = 10_000
@@ -71,6 +71,9 @@ export class Images {
   /** Makes the image present by the policy; ImageError or RetryableError when it can't be had. */
   async ensure(image: string, platform: string | undefined, signal: AbortSignal): Promise<ImageInfo> {
     this.assertAllowed(image)
+    if (!isReference(image)) {
+      throw new ImageError('invalid_reference', `${JSON.stringify(image)} is not the name of an image`)
+    }
     const reference = parseReference(image)
     const present = await this.#inspect(image, platform, signal)
     if (present !== undefined && (reference === undefined || !this.#isDue(image))) return present
@@ -207,7 +210,7 @@ export class Images {
     const silence = new AbortController()
     const timer = setTimeout(() => {
       silence.abort(new RetryableError('registry', `${registry} did not answer`))
-    }, CHECK_PATIENCE_MS)
+    }, this.#o.patienceMs)
     if (present === undefined) {
       clearTimeout(timer)
       log.info('Pulling the image', { image })

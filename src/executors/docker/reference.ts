@@ -10,6 +10,11 @@ export interface ImageReference {
   canonical: string
 }
 
+/** Whether it can be the name of an image at all; the engine knows the finer rules. */
+export function isReference(image: string): boolean {
+  return /^[A-Za-z0-9][\w.:/@+-]*$/.test(image) && !image.includes('..')
+}
+
 /** Takes `image` apart; undefined for an image's own id, which no registry knows. Checks no spelling. */
 export function parseReference(image: string): ImageReference | undefined {
   if (/^(sha256:)?[0-9a-f]{64}$/.test(image)) return undefined

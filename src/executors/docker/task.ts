@@ -60,13 +60,13 @@ export async function startTask(
     const exit = await engine.open('POST', `/containers/${id}/wait`, { query, silenceMs: 0, signal })
     opened.push(exit)
     onPhase('start')
-    await engine.json('POST', `/containers/${id}/start`, { signal, silenceMs: START_SILENCE_MS })
+    await start(engine, id, spec.image, signal)
     return new DockerTask(services, spec, id, { input, output, exit })
   } catch (error) {
     for (const connection of opened) connection.destroy()
     await removals.remove(id)
     signal.throwIfAborted()
-    throw startError(error, spec.image)
+    throw error
   }
 }
 
@@ -91,6 +91,14 @@ async function create(services: TaskServices, spec: TaskSpec, signal: AbortSigna
     // Without an answer it may be there all the same.
     if (!(error instanceof EngineError)) await removals.remove(spec.name)
     throw startError(error, spec.image)
+  }
+}
+
+async function start(engine: Engine, id: string, image: string, signal: AbortSignal): Promise<void> {
+  try {
+    await engine.json('POST', `/containers/${id}/start`, { signal, silenceMs: START_SILENCE_MS })
+  } catch (error) {
+    throw startError(error, image)
   }
 }
 

@@ -1,5 +1,6 @@
+import { JobError } from '../../core/errors.ts'
 import { ExactNumber } from '../../core/exact-number.ts'
-import { isJsonArray, type Json, type JsonObject } from '../../core/json.ts'
+import { isJsonArray, isJsonObject, type Json, type JsonObject } from '../../core/json.ts'
 import type { Logger } from '../../core/log.ts'
 import { SchemaViolation } from '../../executors/run-json.ts'
 import type { Evaluation } from '../../records/evaluation.ts'
@@ -18,11 +19,32 @@ export function readEvaluationOutput(object: JsonObject, log: Logger): Evaluatio
     if (!isUsual(value)) log.warn('The result holds other JSON than numbers; it is kept as it is', { key })
   }
   const info = object.get('info')
+  assertNotEndless([objective, constraint, info ?? null])
   return {
     objective: fit('objective', objective, log),
     constraint: fit('constraint', constraint, log),
     info: fit('info', info === undefined ? new Map<string, Json>() : info, log),
     feasible,
+  }
+}
+
+/** Each takes at least 2 of the 400 KB that the table holds in one item; so the rest need not be looked at. */
+const MOST_VALUES = 204_800
+
+/** Throws JobError for what is beyond all bounds of a table, before anything is done to each of its values. */
+function assertNotEndless(values: readonly Json[]): void {
+  const queue: (readonly Json[])[] = [values]
+  let count = 0
+  for (let list = queue.pop(); list !== undefined; list = queue.pop()) {
+    count += list.length
+    if (count > MOST_VALUES) {
+      const message = `result cannot be stored: it holds more than ${MOST_VALUES} values, too many for one item`
+      throw new JobError('unstorable_result', message)
+    }
+    for (const value of list) {
+      if (isJsonArray(value)) queue.push(value)
+      else if (isJsonObject(value)) queue.push([...value.values()])
+    }
   }
 }
 

@@ -37,7 +37,7 @@ export function createSqsQueue(options: SqsQueueOptions): Queue {
       try {
         await client.send(new ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle, VisibilityTimeout }))
       } catch (error) {
-        throw settleError(error)
+        throw settleError(error, options)
       }
     }
     return {
@@ -52,7 +52,7 @@ export function createSqsQueue(options: SqsQueueOptions): Queue {
         try {
           await client.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle }))
         } catch (error) {
-          throw settleError(error)
+          throw settleError(error, options)
         }
       },
     }
@@ -101,7 +101,7 @@ export function createSqsQueue(options: SqsQueueOptions): Queue {
         const { Messages = [] } = await client.send(command, { abortSignal: signal })
         return Messages.map((message) => delivery(message, receivedAt))
       } catch (error) {
-        throw toRetryableError(error)
+        throw toRetryableError(error, options)
       }
     },
 
@@ -110,7 +110,7 @@ export function createSqsQueue(options: SqsQueueOptions): Queue {
       try {
         await client.send(new SendMessageCommand({ QueueUrl, MessageBody: body, ...fifo }))
       } catch (error) {
-        throw toRetryableError(error)
+        throw toRetryableError(error, options)
       }
     },
 

@@ -11,6 +11,7 @@ for await (const question of createInterface({ input: process.stdin })) {
   if (question === 'close') break
 }
 await embedded.close()
+process.stdin.destroy()
 
 function say(answer: unknown): void {
   process.stdout.write(`${JSON.stringify(answer)}\n`)

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   ChangeMessageVisibilityBatchCommand,
@@ -22,17 +24,17 @@ import {
   type SQSClient,
 } from '@aws-sdk/client-sqs'
 import { describe, expect, test } from 'vitest'
-import { failureOf, open, type Knobs } from './support.ts'
+import { failureOf, open, signed, type Knobs } from './support.ts'
 
 interface Bench {
   sqs: SQSClient
   url: string
-  send(body: string, more?: object): Promise<string>
-  receive(more?: Partial<ReceiveMessageCommandInput>): Promise<Message[]>
-  bodies(more?: Partial<ReceiveMessageCommandInput>): Promise<(string | undefined)[]>
-  remove(handle: string | undefined): Promise<unknown>
-  change(handle: string | undefined, seconds: number): Promise<unknown>
-  attribute(name: QueueAttributeName): Promise<string | undefined>
+  send: (body: string, more?: object) => Promise<string>
+  receive: (more?: Partial<ReceiveMessageCommandInput>) => Promise<Message[]>
+  bodies: (more?: Partial<ReceiveMessageCommandInput>) => Promise<(string | undefined)[]>
+  remove: (handle: string | undefined) => Promise<unknown>
+  change: (handle: string | undefined, seconds: number) => Promise<unknown>
+  attribute: (name: QueueAttributeName) => Promise<string | undefined>
 }
 
 /** A queue of its own in a fresh data directory. */
@@ -109,7 +111,7 @@ describe('messages', () => {
     await send('a', { MessageAttributes: { 'my.one': value, 'my.two': value, other: value } })
     expect((await receive())[0]).not.toHaveProperty('Attributes')
     expect((await receive())[0]).not.toHaveProperty('MessageAttributes')
-    expect((await receive({ AttributeNames: ['SentTimestamp'] }))[0]?.Attributes).toEqual({
+    expect((await receive({ AttributeNames: ['SentTimestamp' as 'All'] }))[0]?.Attributes).toEqual({
       SentTimestamp: expect.any(String) as string,
     })
     const [message] = await receive({
@@ -236,6 +238,28 @@ describe('a long poll', () => {
       expect(message?.Body).toBe(`round ${String(round)}`)
       expect(message?.Attributes?.['ApproximateReceiveCount']).toBe('1')
     }
+  })
+
+  test('whose answer was sent to a client that never read it gives the message back', async () => {
+    const { embedded, sqs } = await open()
+    const url = embedded.info.queues.scorer
+    const { send, receive } = benchOf(sqs, url)
+    const poll = new ReceiveMessageCommand({ QueueUrl: url, WaitTimeSeconds: 20, VisibilityTimeout: 600 })
+    const { headers, body } = await signed(embedded.info, (client) => client.send(poll))
+    const socket = connect(Number(new URL(url).port), '127.0.0.1')
+    socket.pause()
+    await once(socket, 'connect')
+    const lines = Object.entries({ ...headers, 'content-length': Buffer.byteLength(body) })
+    socket.write(
+      `POST / HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${String(value)}\r\n`).join('')}\r\n${body}`,
+    )
+    await delay(200)
+    await send('unread')
+    await delay(200)
+    expect(await receive()).toEqual([])
+    socket.destroy()
+    const [message] = await receive({ WaitTimeSeconds: 10, MessageSystemAttributeNames: ['All'] })
+    expect(message).toMatchObject({ Body: 'unread', Attributes: { ApproximateReceiveCount: '1' } })
   })
 
   test('that is cut at any moment loses no message', async () => {
@@ -449,7 +473,7 @@ describe('a FIFO queue', () => {
     const [message] = await receive()
     await remove(message?.ReceiptHandle)
     const again = await sqs.send(
-      new SendMessageCommand({ QueueUrl: url, MessageBody: '3', ...group('a', 'same') } as never),
+      new SendMessageCommand({ QueueUrl: url, MessageBody: '3', ...group('a', 'same') }),
     )
     expect(again.MessageId).toBe(id)
     expect(await bodies()).toEqual([])
@@ -595,7 +619,7 @@ describe('queues', () => {
     ['plain', { QueueArn: 'x' }],
     ['plain', { ContentBasedDeduplication: 'true' }],
     ['plain', { RedrivePolicy: '{"maxReceiveCount": 0}' }],
-  ])('named %s with %o are refused', async (QueueName, Attributes) => {
+  ])('named %s with %o are refused', async (QueueName, Attributes: Record<string, string>) => {
     const { sqs } = await open()
     const failure = await failureOf(sqs.send(new CreateQueueCommand({ QueueName, Attributes })))
     expect(failure.name).toMatch(/^Invalid(ParameterValue|AttributeName|AttributeValue)$/)

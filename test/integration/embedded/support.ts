@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { SQSClient } from '@aws-sdk/client-sqs'
+import type { OutgoingHttpHeaders } from 'node:http'
 import { onTestFinished } from 'vitest'
 import { createLogger, type LogRecord } from '../../../src/core/log.ts'
 import { openEmbedded, type Embedded, type EmbeddedInfo } from '../../../src/embedded/index.ts'
@@ -75,4 +76,34 @@ export async function failureOf(
     return { name: error.name, code, message: error.message, status: metadata?.httpStatusCode }
   }
   throw new Error('it was expected to fail')
+}
+
+/** The request that the AWS client would send in `act`, signed, to be sent by hand. */
+export async function signed(
+  info: EmbeddedInfo,
+  act: (sqs: SQSClient) => Promise<unknown>,
+  target?: string,
+): Promise<{ headers: OutgoingHttpHeaders; body: string }> {
+  const { sqs } = clients(info, { maxAttempts: 1 })
+  let recorded: { headers: Record<string, string>; body: string } | undefined
+  sqs.middlewareStack.add(
+    (next) => (args) => {
+      const request = args.request as { headers: Record<string, string> }
+      if (target !== undefined) request.headers['x-amz-target'] = target
+      return next(args)
+    },
+    { step: 'build', priority: 'low' },
+  )
+  sqs.middlewareStack.add(
+    () => (args) => {
+      recorded = args.request as { headers: Record<string, string>; body: string }
+      throw new Error('recorded, not sent')
+    },
+    { step: 'deserialize', priority: 'low' },
+  )
+  await act(sqs).catch(() => undefined)
+  if (recorded === undefined) throw new Error('nothing was signed')
+  // Its length is set anew for whatever is sent in the end.
+  const headers = Object.entries(recorded.headers).filter(([name]) => name !== 'content-length')
+  return { headers: Object.fromEntries(headers), body: recorded.body }
 }

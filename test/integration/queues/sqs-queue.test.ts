@@ -85,8 +85,8 @@ describe('an SQS queue', () => {
     await open().probe(never)
     const wrong: [Partial<SqsQueueOptions>, RegExp][] = [
       [{ queueUrl: `${info.queues.inference}-gone` }, /does not exist/],
-      [{ credentials: { ...info, accessKeyId: 'AKIAWRONG' } }, /does not accept the access key/],
-      [{ credentials: { ...info, secretAccessKey: 'wrong' } }, /does not accept the signature/],
+      [{ credentials: { ...info, accessKeyId: 'AKIAWRONG' } }, /does not know these credentials/],
+      [{ credentials: { ...info, secretAccessKey: 'wrong' } }, /refuses the signature/],
       [{ endpoint: 'http://127.0.0.1:1' }, /does not answer/],
     ]
     for (const [options, message] of wrong) {

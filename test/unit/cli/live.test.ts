@@ -13,7 +13,7 @@ function open(columns = 80, rows = 24) {
   const output = new FakeOutput(columns, rows)
   let now = 0
   const clock: Clock = { now: () => now, date: () => new Date(now), sleep: () => Promise.resolve() }
-  const view = createLiveView({ output, colors: new Chalk({ level: 0 }), clock, timeoutSeconds: 600 })
+  const view = createLiveView({ output, colors: new Chalk({ level: 0 }), clock, timeoutSeconds: () => 600 })
   const job = (slot: number, id = 'm#Team#1#00001'): JobView => {
     const timeline = new Timeline(clock)
     timeline.enter('run')

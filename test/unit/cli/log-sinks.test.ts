@@ -28,23 +28,43 @@ describe('JSON lines', () => {
     const cycle: Record<string, unknown> = {}
     cycle['self'] = cycle
     const line = jsonLine(
-      record({ error: new Error('a\nb'), big: 10n, cycle, fn: () => 1, none: undefined, nan: NaN, nested: [new Error('c')] }),
+      record({
+        error: new Error('a\nb'),
+        big: 10n,
+        cycle,
+        fn: () => 1,
+        none: undefined,
+        nan: NaN,
+        nested: [new Error('c')],
+      }),
     )
     expect(line).not.toContain('\n')
     const parsed = JSON.parse(line) as Record<string, unknown>
-    expect(parsed).toMatchObject({ error: 'a\nb', big: '10', cycle: '[object Object]', nan: null, nested: ['c'] })
+    expect(parsed).toMatchObject({
+      error: 'a\nb',
+      big: '10',
+      cycle: '[object Object]',
+      nan: null,
+      nested: ['c'],
+    })
     expect(parsed).not.toHaveProperty('none')
   })
 })
 
 describe('lines for people', () => {
   test('have a time, a level, the message and its fields', () => {
-    const line = humanLine(record({ kind: 'scorer', job: 'Team#1', note: 'two words', ms: 3, gone: undefined }), plain)
+    const line = humanLine(
+      record({ kind: 'scorer', job: 'Team#1', note: 'two words', ms: 3, gone: undefined }),
+      plain,
+    )
     expect(line).toMatch(/^\d\d:\d\d:\d\d INFO {5}Message kind=scorer job=Team#1 note="two words" ms=3$/)
   })
 
   test('can be forged by nobody', () => {
-    const line = humanLine(record({ note: 'x\n12:00:00 INFO Done\u001b[2J\u202e', 'k\ney': '1' }, 'm\ns\tg'), plain)
+    const line = humanLine(
+      record({ note: 'x\n12:00:00 INFO Done\u001b[2J\u202e', 'k\ney': '1' }, 'm\ns\tg'),
+      plain,
+    )
     expect(line).not.toMatch(/[\n\t\u001b\u202e]/)
   })
 

@@ -60,33 +60,55 @@ describe('wrong arguments end with 2 and one clear error', () => {
     [['frobnicate'], 'Unknown verb frobnicate', 'The verbs are demo, evaluator'],
     [['--num', '3', 'evaluator'], 'Unknown option --num in front of the verb'],
     [['help', 'scorr'], 'Unknown verb scorr', 'Did you mean scorer?'],
-    [['evaluator', '--nim', '3'], "Unknown option '--nim'", 'Did you mean --num?', 'Put `--` in front of words'],
+    [
+      ['evaluator', '--nim', '3'],
+      "Unknown option '--nim'",
+      'Did you mean --num?',
+      'Put `--` in front of words',
+    ],
     [['evaluator', '--num'], "Option '--num <n>' argument missing"],
     [['evaluator', '--local', '--num', '-1'], '--num: num must be a whole number of at least 0, not "-1"'],
     [['evaluator', '--local', '--num', '1.5'], '--num: num must be'],
-    [['evaluator', '--local', '--concurrency', 'many'], '--concurrency: concurrency must be a whole number from 1 to 1000, or auto'],
+    [
+      ['evaluator', '--local', '--concurrency', 'many'],
+      '--concurrency: concurrency must be a whole number from 1 to 1000, or auto',
+    ],
     [['evaluator', '--local', '--log-level', 'loud'], '--log-level: log_level must be one of DEBUG'],
     [['evaluator', '--local', '--shutdown-grace', 'x'], '--shutdown-grace: shutdown_grace must be seconds'],
     [['evaluator', '--once', '--num', '2'], '--once and --num exclude each other'],
     [['scorer', '--process-name', ''], '--process-name: a process name has 1 to 128 characters'],
     [['scorer', '--process-name', 'a\u001b[31m'], '--process-name: a process name'],
     [['submit'], 'Usage: opthub-runner submit'],
-    [['submit', 'scorr'], "Unknown command 'scorr'", 'Did you mean'],
+    [['submit', 'evaluatr'], "Unknown command 'evaluatr'", 'Did you mean evaluator?'],
     [['submit', 'evaluator'], '--match is missing'],
     [['submit', 'evaluator', '--match', MATCH], '--participant is missing'],
     [['submit', 'evaluator', '--match', MATCH, '--participant', 'User#1'], '--variable is missing'],
     [['submit', 'evaluator', '--match', 'x', ...variable, '1'], '--match: this names no match'],
-    [['submit', 'evaluator', '--match', MATCH, '--participant', ' ', '--variable', '1'], '--participant: this names no participant'],
-    [['submit', 'evaluator', '--match', MATCH, ...variable, '[1, 2,]'], '--variable is not JSON', 'line 1, column 8', 'single quotes'],
+    [
+      ['submit', 'evaluator', '--match', MATCH, '--participant', ' ', '--variable', '1'],
+      '--participant: this names no participant',
+    ],
+    [
+      ['submit', 'evaluator', '--match', MATCH, ...variable, '[1, 2,]'],
+      '--variable is not JSON',
+      'line 1, column 7',
+      'single quotes',
+    ],
     [['submit', 'evaluator', '--match', MATCH, ...variable, ''], '--variable is empty where JSON is wanted'],
     [['submit', 'evaluator', '--file', '/nowhere.json'], "--file can't be read", 'ENOENT'],
     [['submit', 'evaluator', '--file', 'x', '--match', MATCH], '--file and --match exclude each other'],
     [['results', 'evaluator'], '--match is missing'],
     [['results', 'scorer', 'nonsense'], 'The argument: this is no job id'],
     [['results', 'scorer', `${MATCH}/User#1/one`], 'The argument: this names no trial'],
-    [['results', 'scorer', `${MATCH}/User#1/00001`, '--match', MATCH], 'An id excludes --match and --participant'],
+    [
+      ['results', 'scorer', `${MATCH}/User#1/00001`, '--match', MATCH],
+      'An id excludes --match and --participant',
+    ],
     [['results', 'scorer', '--match', MATCH, '--json', '--csv'], '--json and --csv exclude each other'],
-    [['results', 'scorer', '--match', MATCH, '--direction', 'up'], '--direction must be minimize or maximize'],
+    [
+      ['results', 'scorer', '--match', MATCH, '--direction', 'up'],
+      '--direction must be minimize or maximize',
+    ],
     [['results', 'scorer', 'a', 'b'], 'Too many arguments'],
     [['completion'], "Missing required argument 'shell'"],
     [['completion', 'bsh'], 'There is no completion for the shell bsh', 'Did you mean bash?'],
@@ -100,7 +122,9 @@ describe('wrong arguments end with 2 and one clear error', () => {
   })
 
   test('an error on stdin of a message file names line and column', async () => {
-    const { code, stderr } = await runMain(['submit', 'evaluator', '--file', '-'], { stdin: '{\n "MatchID": nope }' })
+    const { code, stderr } = await runMain(['submit', 'evaluator', '--file', '-'], {
+      stdin: '{\n "MatchID": nope }',
+    })
     expect(code).toBe(2)
     expect(stderr).toContain('line 2, column 13')
   })
@@ -110,7 +134,10 @@ describe('wrong arguments end with 2 and one clear error', () => {
     ['{"MatchID": 1}', '--file: MatchID is no text'],
     [`{"MatchID": "${MATCH}"}`, '--file: ParticipantID is missing'],
     [`{"MatchID": "${MATCH}", "ParticipantID": "User#1"}`, '--file: Variable is missing'],
-    [`{"MatchID": "${MATCH}", "ParticipantID": "User#1", "TrialNo": "x"}`, '--file: TrialNo: this names no trial'],
+    [
+      `{"MatchID": "${MATCH}", "ParticipantID": "User#1", "TrialNo": "x"}`,
+      '--file: TrialNo: this names no trial',
+    ],
     ['\u0000', '--file is not JSON'],
   ])('a message file of %j', async (stdin, expected) => {
     const { code, stderr } = await runMain(['submit', 'evaluator', '--file', '-'], { stdin })
@@ -128,7 +155,11 @@ describe('settings', () => {
   })
 
   test('config check passes a good file, with its warnings', async () => {
-    expect(await runMain(['config', 'check', '-c', config])).toEqual({ code: 0, stdout: `${config} is fine\n`, stderr: '' })
+    expect(await runMain(['config', 'check', '-c', config])).toEqual({
+      code: 0,
+      stdout: `${config} is fine\n`,
+      stderr: '',
+    })
     const doubtful = join(folder, 'doubtful.yml')
     await writeFile(doubtful, 'intervall: 3\n')
     const loose = await runMain(['config', 'check', '-c', doubtful])
@@ -156,12 +187,15 @@ describe('settings', () => {
   test('a runner without what it needs ends with 78, naming the keys', async () => {
     const { code, stderr } = await runMain(['evaluator', '-c', config])
     expect(code).toBe(78)
-    for (const key of ['evaluator_queue_url', 'table_name', 'region_name']) expect(stderr).toContain(`${key} is missing`)
+    for (const key of ['evaluator_queue_url', 'table_name', 'region_name'])
+      expect(stderr).toContain(`${key} is missing`)
     expect(stderr).not.toContain('scorer_queue_url')
   })
 
   test('forward makes the evaluator need the queue of the scorer', async () => {
-    const { stderr } = await runMain(['evaluator', '-c', config], { environment: { OPTHUB_RUNNER_FORWARD: 'yes' } })
+    const { stderr } = await runMain(['evaluator', '-c', config], {
+      environment: { OPTHUB_RUNNER_FORWARD: 'yes' },
+    })
     expect(stderr).toContain('scorer_queue_url is missing')
   })
 
@@ -181,7 +215,9 @@ describe('settings', () => {
 
   test('colours follow FORCE_COLOR, then NO_COLOR, then the terminal', async () => {
     const see = async (columns: number | undefined, environment: Record<string, string>) =>
-      (await runMain(['nope'], { environment, ...(columns !== undefined && { columns }) })).stderr.includes('\u001b[')
+      (await runMain(['nope'], { environment, ...(columns !== undefined && { columns }) })).stderr.includes(
+        '\u001b[',
+      )
     expect(await see(undefined, {})).toBe(false)
     expect(await see(80, {})).toBe(true)
     expect(await see(80, { NO_COLOR: '1' })).toBe(false)
@@ -195,6 +231,7 @@ describe('completion', () => {
   test.each(['bash', 'zsh', 'fish'])('%s knows verbs, second words and options', async (shell) => {
     const { code, stdout } = await runMain(['completion', shell])
     expect(code).toBe(0)
-    for (const word of ['evaluator', 'results', 'schema', 'drain-queue', 'participant', 'zsh']) expect(stdout).toContain(word)
+    for (const word of ['evaluator', 'results', 'schema', 'drain-queue', 'participant', 'zsh'])
+      expect(stdout).toContain(word)
   })
 })

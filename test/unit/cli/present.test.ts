@@ -1,18 +1,23 @@
 import { expect, test } from 'vitest'
 import { presentError } from '../../../src/cli/present.ts'
+import { createSession } from '../../../src/cli/io.ts'
 import { EXIT, OperatorError, RetryableError, StoppedError } from '../../../src/core/errors.ts'
 import { FakeIo } from '../../support/fake-io.ts'
 
-function present(error: unknown, options: { debug?: boolean; json?: boolean } = {}) {
+function present(error: unknown, options: { debug?: boolean; json?: boolean; secrets?: string[] } = {}) {
   const io = new FakeIo()
-  const code = presentError(error, { io, debug: false, json: false, exitCode: 0, ...options })
+  const code = presentError(error, { ...createSession(io), ...options })
   return { code, text: io.stderr.text }
 }
 
 test('what, why, how to fix, exit code', () => {
-  const { code, text } = present(new OperatorError('No table', 'not\nfound', 'Make one.\nOr not.', EXIT.config))
+  const { code, text } = present(
+    new OperatorError('No table', 'not\nfound', 'Make one.\nOr not.', EXIT.config),
+  )
   expect(code).toBe(78)
-  expect(text).toBe('✖ No table\n  why:  not\n        found\n  fix:  Make one.\n        Or not.\n  exit: 78\n')
+  expect(text).toBe(
+    '✖ No table\n  why:  not\n        found\n  fix:  Make one.\n        Or not.\n  exit: 78\n',
+  )
 })
 
 test('surroundings that fail end with 69 and say what to look at', () => {
@@ -46,8 +51,19 @@ test('nothing that an error quotes can steer the terminal', () => {
   expect(present(new OperatorError('a\u001b[2Jb', '\u0007', '')).text).not.toMatch(/[\u001b\u0007]/)
 })
 
+test('secrets are masked, in traces too', () => {
+  const options = { debug: true, secrets: ['hush-hush-hush'] }
+  expect(present(new Error('it says hush-hush-hush'), options).text).not.toContain('hush')
+})
+
 test('one JSON line', () => {
   const { text } = present(new OperatorError('What', 'why', 'hint', 2), { json: true })
-  expect(JSON.parse(text)).toMatchObject({ level: 'CRITICAL', msg: 'What', why: 'why', hint: 'hint', exit_code: 2 })
+  expect(JSON.parse(text)).toMatchObject({
+    level: 'CRITICAL',
+    msg: 'What',
+    why: 'why',
+    hint: 'hint',
+    exit_code: 2,
+  })
   expect(text.trimEnd()).not.toContain('\n')
 })

@@ -8,7 +8,11 @@ function watch() {
   const io = new FakeIo()
   const records: LogRecord[] = []
   const stop = createStop({ graceMs: 600_000 })
-  const signals = watchSignals(io, stop, createLogger((record) => records.push(record)))
+  const signals = watchSignals(
+    io,
+    stop,
+    createLogger((record) => records.push(record)),
+  )
   return { io, stop, signals, records }
 }
 

@@ -30,7 +30,7 @@ describe('config.default.yml', () => {
   })
 
   test('gives each key a line of comment', () => {
-    const bare = lines.filter((line) => /^(# )?[a-z_]+:/.test(line) && !/ {2}# \S/.test(line))
+    const bare = lines.filter((line) => /^(# )?[a-z_]+:/.test(line) && !/ # \S/.test(line.slice(1)))
     expect(bare).toEqual([])
   })
 

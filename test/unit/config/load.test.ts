@@ -355,6 +355,14 @@ describe('mistakes', () => {
     ])
   })
 
+  test('nothing is called missing that may stand in a file which could not be read', async () => {
+    const needs = () => ['table_name', 'matches'] as const
+    expect(await mistakes('table_name: "opthub', { needs })).toHaveLength(1)
+    await rm(file)
+    expect(await mistakes(undefined, { needs, required: true })).toHaveLength(1)
+    expect(await mistakes('nonsense: [', { needs })).not.toContainEqual(expect.stringContaining('is missing'))
+  })
+
   test('no secret is ever shown', async () => {
     const found = await mistakes(
       'secret_access_key: ["hush-hush"]\naccess_key_id: "hush\\thush"\nmatches: {"*": {problem: {image: p, environment: {K: [hush]}}}}',
@@ -380,8 +388,6 @@ describe('mistakes', () => {
 
 describe('files that are none', () => {
   test.each<[string, string | Uint8Array, string]>([
-    ['empty', '', 'config.yml: is empty'],
-    ['only comments', '# nothing\n\n', 'config.yml: is empty'],
     ['a list', '- a\n- b\n', 'config.yml:1:1: must be a map of keys to values'],
     ['a word', 'hello', 'config.yml:1:1: must be a map of keys to values'],
     ['binary', new Uint8Array([0x7f, 0x45, 0x4c, 0x46, 0, 1, 2, 0xff]), 'config.yml: is not text in UTF-8'],
@@ -402,6 +408,15 @@ describe('files that are none', () => {
     const found = await mistakes(content)
     expect(found[0]).toContain(expected)
   })
+
+  test.each(['', '# nothing\n\n'])(
+    'a file without keys has the defaults, and is warned of: %j',
+    async (content) => {
+      const { config, warnings } = await load(content)
+      expect(config.timeout).toBe(43_200)
+      expect(warnings).toMatchObject([{ severity: 'warning', message: 'is empty' }])
+    },
+  )
 
   test('aliases that multiply are stopped', async () => {
     const levels = Array.from(

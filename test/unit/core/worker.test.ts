@@ -123,7 +123,7 @@ describe('runWorker', () => {
     expect(bench.stored.size).toBe(21)
     expect(bench.mostRunning).toBeLessThanOrEqual(3)
     // The slow job's slot was the only one it held: all others passed it by.
-    expect([...bench.stored.keys()].indexOf('slow')).toBeGreaterThanOrEqual(19)
+    expect([...bench.stored.keys()].indexOf('slow')).toBeGreaterThanOrEqual(17)
   })
 
   it('stops after num jobs and takes no message it does not need', async () => {

@@ -154,6 +154,11 @@ describe("a trial's own failure", () => {
       /^result cannot be stored: /,
     ],
     [
+      'too many values',
+      { stdout: `{"objective": [${'1,'.repeat(204_800)}1]}` },
+      /^result cannot be stored: .*values/,
+    ],
+    [
       '2000 levels',
       { stdout: `{"objective": ${'['.repeat(2000)}${']'.repeat(2000)}}` },
       /^result cannot be stored: /,

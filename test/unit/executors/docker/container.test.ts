@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest'
+import { containerBody } from '../../../../src/executors/docker/container.ts'
+import { ImageError, type TaskSpec } from '../../../../src/executors/executor.ts'
+
+const SPEC: TaskSpec = { name: 'n', kind: 'evaluator', image: 'x', environment: {}, limits: {}, keep: false }
+const OWNERSHIP = { owner: 'process:a:b:1:2', processName: 'judge', ageLimitSeconds: 600 }
+const body = (spec: Partial<TaskSpec> = {}): unknown => containerBody({ ...SPEC, ...spec }, OWNERSHIP)
+
+describe('containerBody', () => {
+  it('leaves to the engine what nobody has set', () => {
+    expect(body()).toEqual({
+      Image: 'x',
+      Env: [],
+      Labels: {
+        'org.opthub.runner.kind': 'evaluator',
+        'org.opthub.runner.process': 'judge',
+        'org.opthub.runner.owner': 'process:a:b:1:2',
+        'org.opthub.runner.keep': 'false',
+        'org.opthub.runner.age-limit': '600',
+      },
+      AttachStdin: true,
+      AttachStdout: true,
+      AttachStderr: true,
+      OpenStdin: true,
+      StdinOnce: true,
+      Tty: false,
+      Healthcheck: { Test: ['NONE'] },
+      HostConfig: {
+        NetworkMode: 'default',
+        LogConfig: { Type: 'none', Config: {} },
+        AutoRemove: false,
+        RestartPolicy: { Name: 'no' },
+      },
+    })
+  })
+
+  it('puts every wall where the engine wants it', () => {
+    const limits = {
+      cpus: 1.5,
+      memoryBytes: 1000,
+      pids: 10,
+      shmBytes: 2000,
+      network: 'none',
+      readOnly: true,
+      user: '1:2',
+      tmpfs: { '/tmp': 'size=1m' },
+      ulimits: { nofile: 7 },
+      runtime: 'runsc',
+    } as const
+    expect(body({ limits })).toMatchObject({
+      User: '1:2',
+      NetworkDisabled: true,
+      HostConfig: {
+        NanoCpus: 1_500_000_000,
+        Memory: 1000,
+        MemorySwap: 1000,
+        PidsLimit: 10,
+        ShmSize: 2000,
+        NetworkMode: 'none',
+        ReadonlyRootfs: true,
+        Tmpfs: { '/tmp': 'size=1m' },
+        Ulimits: [{ Name: 'nofile', Soft: 7, Hard: 7 }],
+        Runtime: 'runsc',
+      },
+    })
+  })
+
+  it('gives a kept container a log of bounded size', () => {
+    expect(body({ keep: true })).toMatchObject({
+      Labels: { 'org.opthub.runner.keep': 'true' },
+      HostConfig: { LogConfig: { Type: 'json-file', Config: { 'max-size': '32m', 'max-file': '2' } } },
+    })
+  })
+
+  it('passes words and values on as they are', () => {
+    const command = ['a b', '$X', '"']
+    expect(body({ command, environment: { A: '', B: 'x=y\nz' } })).toMatchObject({
+      Cmd: command,
+      Env: ['A=', 'B=x=y\nz'],
+    })
+  })
+
+  it.each([
+    [{ environment: { 'A=B': 'x' } }],
+    [{ environment: { '': 'x' } }],
+    [{ environment: { A: 'secret\0value' } }],
+    [{ command: ['a\0b'] }],
+  ])('refuses %j, and shows no value', (spec) => {
+    expect(() => body(spec)).toThrow(ImageError)
+    expect(() => body(spec)).toThrow(/^(?!.*secret)/)
+  })
+})

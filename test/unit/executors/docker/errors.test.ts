@@ -1,0 +1,102 @@
+import { describe, expect, it } from 'vitest'
+import {
+  EngineError,
+  pullError,
+  startError,
+  surroundingError,
+  transportError,
+} from '../../../../src/executors/docker/errors.ts'
+
+/** What an error is in the end: the reason of an ImageError, or the surrounding of a RetryableError. */
+function sort(error: unknown): string {
+  const { name, reason, surrounding } = error as { name: string; reason?: string; surrounding?: string }
+  return `${name} ${reason ?? surrounding ?? ''}`
+}
+
+describe('startError', () => {
+  it.each([
+    [404, 'No such image: x:1', 'ImageError not_found'],
+    [
+      404,
+      'image with reference x was found but does not match the specified platform: wanted linux/arm64, actual: linux/amd64',
+      'ImageError platform_mismatch',
+    ],
+    [
+      400,
+      'failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "/nope": stat /nope: no such file or directory: unknown',
+      'ImageError not_startable',
+    ],
+    [
+      400,
+      'OCI runtime create failed: exec: "no space left on device": executable file not found in $PATH: unknown',
+      'ImageError not_startable',
+    ],
+    [500, 'unable to find user zorro: no matching entries in passwd file', 'ImageError not_startable'],
+    [
+      500,
+      'failed to create shim task: OCI runtime create failed: error during container init: exec format error',
+      'ImageError platform_mismatch',
+    ],
+    [400, 'invalid environment variable: =x', 'ImageError not_startable'],
+    [500, 'failed to mount overlay: no space left on device', 'RetryableError disk'],
+    [500, 'error creating overlay mount: write /var/lib/docker: disk quota exceeded', 'RetryableError disk'],
+    [
+      500,
+      'error during container init: fork/exec: resource temporarily unavailable',
+      'RetryableError engine',
+    ],
+    [500, 'error during container init: mounting "x": cannot allocate memory', 'RetryableError engine'],
+    [409, 'Conflict. The container name "/x" is already in use', 'RetryableError engine'],
+    [500, 'driver failed programming external connectivity', 'RetryableError engine'],
+    [503, '', 'RetryableError engine'],
+  ])('%i %s', (status, message, sorted) => {
+    expect(sort(startError(new EngineError(status, message), 'x'))).toBe(sorted)
+  })
+})
+
+describe('pullError', () => {
+  it.each([
+    [
+      "pull access denied for nope, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
+      'ImageError denied',
+    ],
+    ['unauthorized: authentication required', 'ImageError denied'],
+    ['Get "https://r/v2/": no basic auth credentials', 'ImageError denied'],
+    ['manifest for x:1 not found: manifest unknown: manifest unknown', 'ImageError not_found'],
+    ['manifest unknown', 'ImageError not_found'],
+    ['repository x/y not found: does not exist or no pull access', 'ImageError not_found'],
+    ['invalid reference format: repository name must be lowercase', 'ImageError invalid_reference'],
+    ['no matching manifest for linux/arm64/v8 in the manifest list entries', 'ImageError platform_mismatch'],
+    ['toomanyrequests: You have reached your pull rate limit', 'RetryableError registry'],
+    [
+      'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io on 10.0.0.1:53: no such host',
+      'RetryableError registry',
+    ],
+    [
+      'Get "https://r/v2/": net/http: request canceled while waiting for connection (Client.Timeout exceeded)',
+      'RetryableError registry',
+    ],
+    ['dial tcp 127.0.0.1:1: connect: connection refused', 'RetryableError registry'],
+    ['received unexpected HTTP status: 503 Service Unavailable', 'RetryableError registry'],
+    ['unexpected EOF', 'RetryableError registry'],
+    ['write /var/lib/docker/tmp/x: no space left on device', 'RetryableError disk'],
+  ])('%s', (message, sorted) => {
+    expect(sort(pullError(new EngineError(500, message), 'x'))).toBe(sorted)
+  })
+})
+
+describe('other errors', () => {
+  it("stay as they are, or become the engine's", () => {
+    const bug = new TypeError('bug')
+    for (const convert of [
+      surroundingError,
+      (e: unknown) => startError(e, 'x'),
+      (e: unknown) => pullError(e, 'x'),
+    ]) {
+      expect(convert(bug)).toBe(bug)
+    }
+    expect(sort(surroundingError(new EngineError(500, 'oops')))).toBe('RetryableError engine')
+    expect(sort(transportError(new Error('ECONNREFUSED'), 'unix:///x'))).toBe('RetryableError engine')
+    expect(transportError(new Error('gone'), 'unix:///x').message).toContain('unix:///x')
+  })
+})

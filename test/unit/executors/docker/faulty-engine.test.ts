@@ -1,0 +1,342 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { systemClock } from '../../../../src/core/clock.ts'
+import { RetryableError, StoppedError } from '../../../../src/core/errors.ts'
+import { createLogger } from '../../../../src/core/log.ts'
+import { createDockerExecutor } from '../../../../src/executors/docker/docker-executor.ts'
+import { Engine } from '../../../../src/executors/docker/engine.ts'
+import { EngineError } from '../../../../src/executors/docker/errors.ts'
+import type { Executor, Task, TaskSpec } from '../../../../src/executors/executor.ts'
+
+/** How one kind of request is answered; what is left out is answered as a healthy engine does. */
+type Answers = Partial<Record<Step, (response: ServerResponse, request: IncomingMessage) => void>>
+type Step = 'create' | 'attach' | 'wait' | 'start' | 'kill' | 'inspect' | 'events' | 'delete' | 'other'
+
+const SPEC: TaskSpec = { name: 'test-1', kind: 'test', image: 'x', environment: {}, limits: {}, keep: false }
+const never = new AbortController().signal
+
+let folder: string
+let server: Server
+let engine: Engine
+let executor: Executor
+let answers: Answers
+let steps: string[]
+let upgraded: Duplex[]
+
+function stepOf({ method, url = '' }: IncomingMessage): Step {
+  const path = url.split('?')[0] ?? ''
+  if (method === 'DELETE') return 'delete'
+  if (path.endsWith('/create')) return 'create'
+  if (path.startsWith('/events')) return 'events'
+  const last = path.split('/').at(-1)
+  if (last === 'wait' || last === 'start' || last === 'kill' || last === 'attach') return last
+  return path.endsWith('/json') ? 'inspect' : 'other'
+}
+
+const json = (response: ServerResponse, status: number, body: unknown): void => {
+  response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body))
+}
+
+const HEALTHY: Record<Step, (response: ServerResponse, request: IncomingMessage) => void> = {
+  create: (response) => {
+    json(response, 201, { Id: 'id1' })
+  },
+  attach: (response) => {
+    json(response, 400, { message: 'no upgrade' })
+  },
+  wait: (response) => {
+    response.flushHeaders()
+  },
+  start: (response) => {
+    response.writeHead(204).end()
+  },
+  kill: (response) => {
+    response.writeHead(204).end()
+  },
+  inspect: (response) => {
+    const time = '2026-11-21T00:00:00.123456789Z'
+    json(response, 200, { Image: 'sha256:1', State: { OOMKilled: false, StartedAt: time, FinishedAt: time } })
+  },
+  events: (response) => {
+    response.end()
+  },
+  delete: (response) => {
+    response.writeHead(204).end()
+  },
+  other: (response) => {
+    response.end('OK')
+  },
+}
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'f-'))
+  answers = {}
+  steps = []
+  upgraded = []
+  server = createServer((request, response) => {
+    const step = stepOf(request)
+    steps.push(step === 'delete' ? `delete ${request.url ?? ''}` : step)
+    ;(answers[step] ?? HEALTHY[step])(response, request)
+  })
+  server.on('upgrade', (_request: IncomingMessage, socket: Duplex) => {
+    steps.push('attach')
+    socket.on('error', () => undefined)
+    socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n')
+    upgraded.push(socket)
+  })
+  server.listen(join(folder, 's'))
+  await once(server, 'listening')
+  engine = new Engine({ socketPath: join(folder, 's') })
+  const clock = {
+    ...systemClock,
+    sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(ms / 100, signal),
+  }
+  executor = createDockerExecutor({
+    engine,
+    processName: 'p',
+    owner: 'o',
+    environment: {},
+    clock,
+    log: createLogger(() => undefined),
+  })
+})
+afterEach(async () => {
+  answers = {}
+  await executor.close()
+  for (const socket of upgraded) socket.destroy()
+  server.closeAllConnections()
+  server.close()
+  rmSync(folder, { recursive: true })
+})
+
+async function failure(promise: Promise<unknown>): Promise<unknown> {
+  return await promise.then(
+    () => 'no failure',
+    (error: unknown) => error,
+  )
+}
+const start = (signal = never): Promise<Task> => executor.start(SPEC, signal)
+const cut = (response: ServerResponse): void => {
+  response.destroy()
+}
+
+describe('the connection to an engine', () => {
+  it.each([
+    ['is cut before the answer', cut],
+    [
+      'is cut inside the answer',
+      (response: ServerResponse) => {
+        response.write('{"a":')
+        setTimeout(cut, 20, response)
+      },
+    ],
+    [
+      'brings half an answer',
+      (response: ServerResponse) => {
+        response.end('{"a":')
+      },
+    ],
+    ['brings no answer', () => undefined],
+  ])('%s', async (_name, answer) => {
+    answers.other = answer
+    const error = await failure(engine.json('GET', '/x', { silenceMs: 100 }))
+    expect(error).toBeInstanceOf(RetryableError)
+    expect((error as RetryableError).surrounding).toBe('engine')
+  })
+
+  it('brings what the engine says when it refuses, in JSON or not', async () => {
+    answers.other = (response) => {
+      json(response, 500, { message: 'because' })
+    }
+    expect(await failure(engine.json('GET', '/x'))).toEqual(new EngineError(500, 'because'))
+    answers.other = (response) => response.writeHead(502).end('<html>proxy</html>')
+    expect(await failure(engine.json('GET', '/x'))).toEqual(new EngineError(502, '<html>proxy</html>'))
+    answers.other = (response) => response.writeHead(301).end()
+    expect(await failure(engine.json('GET', '/x'))).toBeInstanceOf(EngineError)
+  })
+
+  it('is made anew when the engine has closed a kept one', async () => {
+    for (let n = 0; n < 3; n += 1) {
+      expect(await failure(engine.json('GET', '/info', {}).catch(() => 'odd'))).toBe('no failure')
+      server.closeIdleConnections()
+    }
+  })
+
+  it('is given up with the reason of the signal', async () => {
+    answers.other = () => undefined
+    const stop = new AbortController()
+    const asking = engine.json('GET', '/x', { signal: stop.signal })
+    stop.abort(new StoppedError('now'))
+    await expect(asking).rejects.toThrow(StoppedError)
+    await expect(engine.hijack('/x/attach', { signal: stop.signal })).rejects.toThrow(StoppedError)
+  })
+})
+
+describe('a start that fails', () => {
+  it('at the attach, the wait or the start: the container is removed', async () => {
+    for (const step of ['wait', 'start'] as const) {
+      for (const answer of [
+        cut,
+        (response: ServerResponse) => {
+          json(response, 500, { message: 'no' })
+        },
+      ]) {
+        steps = []
+        answers = { [step]: answer }
+        expect(await failure(start())).toBeInstanceOf(RetryableError)
+        expect(steps.at(-1)).toBe('delete /containers/id1?force=1&v=1')
+      }
+    }
+    server.removeAllListeners('upgrade')
+    expect(await failure(start())).toBeInstanceOf(RetryableError)
+    expect(steps.at(-1)).toBe('delete /containers/id1?force=1&v=1')
+  })
+
+  it('without an answer to the create: what may be there is removed by its name', async () => {
+    answers.create = cut
+    expect(await failure(start())).toBeInstanceOf(RetryableError)
+    expect(steps).toEqual(['create', 'delete /containers/test-1?force=1&v=1'])
+  })
+
+  it('with a refusal of the create: nothing is removed', async () => {
+    answers.create = (response) => {
+      json(response, 409, { message: 'name in use' })
+    }
+    expect(await failure(start())).toBeInstanceOf(RetryableError)
+    expect(steps).toEqual(['create'])
+  })
+
+  it('by an abort at any step', async () => {
+    for (const step of ['create', 'wait', 'start'] as const) {
+      steps = []
+      const stop = new AbortController()
+      answers = {
+        [step]: (response: ServerResponse, request: IncomingMessage) => {
+          stop.abort(new StoppedError('now'))
+          HEALTHY[step](response, request)
+        },
+      }
+      expect(await failure(start(stop.signal))).toBeInstanceOf(StoppedError)
+      expect(steps.at(-1)).toContain('delete')
+    }
+  })
+})
+
+describe('an end that is none', () => {
+  it.each([
+    ['the wait breaks', cut],
+    [
+      'the wait ends without an answer',
+      (response: ServerResponse) => {
+        response.end()
+      },
+    ],
+    [
+      'the wait brings an error',
+      (response: ServerResponse) => {
+        response.end('{"StatusCode":0,"Error":{"Message":"odd"}}')
+      },
+    ],
+  ])('%s, though the output ended cleanly', async (_name, answer) => {
+    answers.wait = (response) => {
+      response.flushHeaders()
+      setTimeout(() => {
+        for (const socket of upgraded) socket.end()
+        answer(response)
+      }, 30)
+    }
+    await using task = await start()
+    const chunks = []
+    for await (const chunk of task.output()) chunks.push(chunk)
+    expect(await failure(task.wait())).toBeInstanceOf(RetryableError)
+  })
+
+  it('the container is gone, was stopped by somebody, or the engine takes no new connection', async () => {
+    const wait = (response: ServerResponse): void => {
+      response.end('{"StatusCode":137}')
+    }
+    for (const broken of [
+      {
+        inspect: (response: ServerResponse) => {
+          json(response, 404, { message: 'no such container' })
+        },
+      },
+      {
+        events: (response: ServerResponse) => {
+          response.end('{"Action":"kill"}\n')
+        },
+      },
+      { events: cut },
+    ]) {
+      answers = { ...broken, wait }
+      await using task = await start()
+      expect(await failure(task.wait())).toBeInstanceOf(RetryableError)
+    }
+    answers = { wait }
+    await using task = await start()
+    expect(await task.wait()).toEqual({ exitCode: 137, oomKilled: false })
+  })
+
+  it('the output is cut inside a frame', async () => {
+    await using task = await start()
+    const reading = failure(
+      (async () => {
+        for await (const { data } of task.output()) expect(data).toBeDefined()
+      })(),
+    )
+    for (const socket of upgraded) socket.end(Buffer.from([1, 0, 0, 0, 0, 0, 0, 9, 65]))
+    expect(await reading).toBeInstanceOf(RetryableError)
+  })
+})
+
+describe('an input that nobody reads', () => {
+  it('is let go when the container ends, even if its source hangs', async () => {
+    let end: () => void = () => undefined
+    answers.wait = (response) => {
+      response.flushHeaders()
+      end = () => response.end('{"StatusCode":0}')
+    }
+    await using task = await start()
+    for (const socket of upgraded) socket.pause()
+    async function* hanging(): AsyncGenerator<Uint8Array> {
+      yield Buffer.alloc(10_000_000)
+      await new Promise(() => undefined)
+    }
+    const sending = task.send(hanging())
+    end()
+    await sending
+  })
+})
+
+describe('a removal', () => {
+  it('is tried again, and ends when the container is gone', async () => {
+    let n = 0
+    answers.delete = (response) => {
+      n += 1
+      if (n === 1) cut(response)
+      else if (n === 2) json(response, 409, { message: 'removal of container id1 is already in progress' })
+      else json(response, 404, { message: 'no such container' })
+    }
+    await (await start())[Symbol.asyncDispose]()
+    expect(n).toBe(3)
+  })
+
+  it('always settles, is tried again by reap, and counted there', async () => {
+    answers.delete = (response) => {
+      json(response, 500, { message: 'device busy' })
+    }
+    await (await start())[Symbol.asyncDispose]()
+    answers = {
+      inspect: (response) => {
+        json(response, 200, [])
+      },
+    }
+    expect(await executor.reap(never)).toBe(1)
+    expect(await executor.reap(never)).toBe(0)
+  })
+})
