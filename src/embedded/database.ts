@@ -109,7 +109,7 @@ export class Database {
 
   async close(): Promise<void> {
     await this.#flushing
-    this.#failure ??= new Error('the database is closed')
+    this.#failure ??= new Error('Database is closed')
     this.#watcher?.close()
     await this.#level.close()
     openHere.delete(this.#path)

@@ -62,14 +62,10 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> 
       close: () => membership.close(),
     }
   } catch (error) {
-    const hint =
-      error instanceof UnansweredError
-        ? 'Another process has this folder open without serving it: end that process, or choose another folder by OPTHUB_RUNNER_HOME.'
-        : 'Check that the folder can be written and its disk is not full, or choose another one by OPTHUB_RUNNER_HOME.'
     throw new OperatorError(
       `Cannot open the embedded services in ${dataDir}`,
       messageOf(error),
-      hint,
+      hintFor(error),
       EXIT.failedStart,
       {
         cause: error,
@@ -95,4 +91,15 @@ function describe(membership: Membership): EmbeddedInfo {
     deadLetterQueues: urls(deadLetterName),
     table: TABLE,
   }
+}
+
+function hintFor(error: unknown): string {
+  if (error instanceof UnansweredError) {
+    return 'Another process has this folder open without serving it: end that process, or choose another folder by OPTHUB_RUNNER_HOME.'
+  }
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'EADDRINUSE' || code === 'EACCES') {
+    return 'Choose another port, and check that the folder may be written.'
+  }
+  return 'Check that the folder can be written and its disk is not full, or choose another one by OPTHUB_RUNNER_HOME.'
 }

@@ -10,7 +10,7 @@ const RETRY_MS = 25
 /** After an error that will hardly pass by itself. */
 const ERROR_RETRY_MS = 1000
 /** How long a newcomer waits for somebody who has the data directory to serve it. */
-const JOIN_TIMEOUT_MS = 15_000
+const JOIN_TIMEOUT_MS = 10_000
 
 /** A process has the data directory, but does not answer. */
 export class UnansweredError extends Error {
@@ -61,6 +61,7 @@ export class Membership {
   async #run(ready: (error?: unknown) => void): Promise<void> {
     const { signal } = this.#closing
     const begun = performance.now()
+    let told: string | undefined
     const open = (state: State): void => {
       if (this.#state === undefined) queueMicrotask(ready)
       this.#state = state
@@ -74,6 +75,7 @@ export class Membership {
           continue
         }
         const serving = await serve(this.#options)
+        told = undefined
         open(serving.state)
         await this.#keepServing(serving)
       } catch (error) {
@@ -84,9 +86,11 @@ export class Membership {
           })
           return
         }
-        if (!locked) {
-          this.#options.log.error('The embedded services could not be started', { why: messageOf(error) })
+        const why = locked ? undefined : messageOf(error)
+        if (why !== undefined && why !== told) {
+          this.#options.log.error('The embedded services could not be started; trying again', { why })
         }
+        told = why ?? told
         await delay(locked ? RETRY_MS * (1 + Math.random()) : ERROR_RETRY_MS, undefined, { signal }).catch(
           () => undefined,
         )

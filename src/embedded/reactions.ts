@@ -1,5 +1,5 @@
 import { isJsonObject } from './json-object.ts'
-import type { Change, Reaction } from './dynamodb/service.ts'
+import type { Change, Reaction } from './dynamodb/engine.ts'
 
 /** Prepares a message for a queue; see SqsService.prepareSend. */
 export type PrepareSend = (queue: string, body: string) => Reaction | undefined

@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { crc32 } from 'node:zlib'
 import type { Logger } from '../core/log.ts'
 import { messageOf } from '../core/errors.ts'
+import { internalError, refuse, reply, signatureError, type ServiceName } from './answers.ts'
 import { ApiError, serializationError, unknownOperation } from './api-error.ts'
 import type { Caller } from './caller.ts'
 import { findForeignness, findSignatureProblem, isEqual, proofOf, type Credentials } from './guard.ts'
@@ -85,6 +84,10 @@ export async function listen(port: number, credentials: Credentials, log: Logger
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const service = serviceOf(request)
+    const caller: Caller = {
+      gone: watchClient(request.socket, response),
+      accessKeyId: credentials.accessKeyId,
+    }
     try {
       const foreign = findForeignness(request, boundPort)
       if (foreign !== undefined) throw new ApiError('AccessDeniedException', foreign, { status: 403 })
@@ -104,10 +107,6 @@ export async function listen(port: number, credentials: Credentials, log: Logger
       const parameters = parseJsonObject(body.length === 0 ? '{}' : body.toString())
       if (parameters === undefined) throw serializationError('The body must be a JSON object')
       await ready
-      const caller: Caller = {
-        gone: watchClient(request.socket, response),
-        accessKeyId: credentials.accessKeyId,
-      }
       if (services === undefined) throw new Error('the server is not open')
       const answer =
         target.service === 'sqs'
@@ -115,7 +114,8 @@ export async function listen(port: number, credentials: Credentials, log: Logger
           : await services.dynamodb(target.action, parameters)
       reply(response, 200, answer)
     } catch (error) {
-      if (!(error instanceof ApiError)) {
+      // A client that hung up in the middle of its request is no failure of ours.
+      if (!(error instanceof ApiError) && !response.destroyed) {
         log.error('The embedded service failed', { service, why: messageOf(error) })
       }
       refuse(response, error instanceof ApiError ? error : internalError(service), service)
@@ -152,7 +152,7 @@ function accessDenied(): ApiError {
   return new ApiError('AccessDeniedException', 'Not a member', { status: 403 })
 }
 
-function targetOf(request: IncomingMessage): { service: 'sqs' | 'dynamodb'; action: string } {
+function targetOf(request: IncomingMessage): { service: ServiceName; action: string } {
   const target = String(request.headers['x-amz-target'] ?? '')
   const [, prefix, action] = /^(AmazonSQS|DynamoDB_20120810)\.([A-Za-z]+)$/.exec(target) ?? []
   if (action === undefined) throw unknownOperation(`The header X-Amz-Target names no action: ${target}`)
@@ -160,7 +160,7 @@ function targetOf(request: IncomingMessage): { service: 'sqs' | 'dynamodb'; acti
 }
 
 /** Whose words an error is put in. */
-function serviceOf(request: IncomingMessage): 'sqs' | 'dynamodb' {
+function serviceOf(request: IncomingMessage): ServiceName {
   return String(request.headers['x-amz-target'] ?? '').startsWith('AmazonSQS') ? 'sqs' : 'dynamodb'
 }
 
@@ -181,89 +181,6 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
-}
-
-function signatureError(
-  problem: ReturnType<typeof findSignatureProblem>,
-  service: 'sqs' | 'dynamodb',
-): ApiError {
-  const status = service === 'sqs' ? 403 : 400
-  const namespace = 'com.amazon.coral.service#'
-  switch (problem) {
-    case 'unknown key':
-      return new ApiError(
-        `${namespace}UnrecognizedClientException`,
-        'The security token included in the request is invalid.',
-        {
-          status,
-          queryCode: 'InvalidClientTokenId',
-        },
-      )
-    case 'wrong signature':
-      return new ApiError(
-        `${namespace}InvalidSignatureException`,
-        'The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.',
-        { status, queryCode: 'SignatureDoesNotMatch' },
-      )
-    case 'expired':
-      return new ApiError(`${namespace}InvalidSignatureException`, 'Signature expired or not yet current', {
-        status,
-        queryCode: 'SignatureDoesNotMatch',
-      })
-    case 'incomplete':
-      return new ApiError(
-        `${namespace}IncompleteSignatureException`,
-        'The Authorization header is incomplete',
-        {
-          status,
-          queryCode: 'IncompleteSignature',
-        },
-      )
-    case 'missing':
-    case undefined:
-      return new ApiError(
-        `${namespace}MissingAuthenticationTokenException`,
-        'Request is missing Authentication Token',
-        {
-          status,
-          queryCode: 'MissingAuthenticationToken',
-        },
-      )
-  }
-}
-
-function internalError(service: 'sqs' | 'dynamodb'): ApiError {
-  const type =
-    service === 'sqs'
-      ? 'com.amazonaws.sqs#InternalFailure'
-      : 'com.amazonaws.dynamodb.v20120810#InternalServerError'
-  return new ApiError(type, 'The embedded service failed; its log says why', {
-    status: 500,
-    queryCode: 'InternalFailure',
-  })
-}
-
-function refuse(response: ServerResponse, error: ApiError, service: 'sqs' | 'dynamodb'): void {
-  if (response.headersSent || response.destroyed) return
-  if (service === 'sqs' && error.queryCode !== undefined) {
-    const fault = error.status >= 500 ? 'Receiver' : 'Sender'
-    response.setHeader('x-amzn-query-error', `${error.queryCode};${fault}`)
-  }
-  // The rest of a body that is not wanted would be taken for the next request.
-  if (!response.req.complete) response.setHeader('connection', 'close')
-  reply(response, error.status, { __type: error.type, message: error.message, ...error.extra })
-}
-
-function reply(response: ServerResponse, status: number, answer: object): void {
-  if (response.destroyed) return
-  const body = Buffer.from(JSON.stringify(answer))
-  response.writeHead(status, {
-    'content-type': 'application/x-amz-json-1.0',
-    'content-length': body.length,
-    'x-amz-crc32': crc32(body),
-    'x-amzn-requestid': randomUUID(),
-  })
-  response.end(body)
 }
 
 /** What was last handed to a connection, and how to say that nobody read it. */

@@ -87,18 +87,3 @@ function open(value: unknown): { type: string | undefined; content: unknown } {
   const [type, content] = Object.entries(isJsonObject(value) ? value : {})[0] ?? []
   return { type, content }
 }
-
-/** Levels of objects and arrays in parsed JSON, but at most `limit` + 1. */
-export function jsonDepth(value: unknown, limit: number): number {
-  if (typeof value !== 'object' || value === null) return 0
-  if (limit === 0) return 1
-  let deepest = 0
-  for (const entry of Object.values(value)) deepest = Math.max(deepest, jsonDepth(entry, limit - 1))
-  return 1 + deepest
-}
-
-/** Whether an object anywhere in parsed JSON has a member `__proto__`. */
-export function namesPrototype(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return Object.hasOwn(value, '__proto__') || Object.values(value).some(namesPrototype)
-}

@@ -33,6 +33,8 @@ export interface Delivery {
 /** What a queue needs of its surroundings. */
 export interface QueueHost {
   readonly database: Database
+  /** Longest time in flight, counted from the receive. */
+  readonly maxVisibilityMs: number
   /** Wall clock ms that never goes back. */
   now(): number
   /** The next place in the order of arrival. */
@@ -52,7 +54,7 @@ export class Queue {
   readonly name: string
   readonly record: QueueRecord
   readonly state: QueueState
-  readonly #host: QueueHost
+  readonly host: QueueHost
   readonly #sent = new Map<string, SentRecord>()
   #waiters: Waiter[] = []
   #timer: NodeJS.Timeout | undefined
@@ -61,7 +63,7 @@ export class Queue {
     this.name = name
     this.record = record
     this.state = new QueueState(this.fifo)
-    this.#host = host
+    this.host = host
   }
 
   get fifo(): boolean {
@@ -75,7 +77,7 @@ export class Queue {
 
   /** Takes in what was stored by an earlier process. */
   restore(messages: readonly Message[], sent: readonly (readonly [string, SentRecord])[]): void {
-    const now = this.#host.now()
+    const now = this.host.now()
     for (const message of messages) this.state.add(message, now)
     for (const [key, record] of [...sent].sort(([, a], [, b]) => a.at - b.at)) this.#sent.set(key, record)
   }
@@ -83,7 +85,7 @@ export class Queue {
   /** What was sent with this key in the last five minutes. */
   findSent(key: string): SentRecord | undefined {
     const record = this.#sent.get(key)
-    return record !== undefined && record.at + DEDUPLICATION_MS > this.#host.now() ? record : undefined
+    return record !== undefined && record.at + DEDUPLICATION_MS > this.host.now() ? record : undefined
   }
 
   /**
@@ -95,9 +97,9 @@ export class Queue {
     options: { delayMs: number; group?: string | undefined; deduplicationId?: string | undefined },
     deduplicationKey?: string,
   ): { seq: number; writes: Write[]; publish: () => void } {
-    const now = this.#host.now()
+    const now = this.host.now()
     const message: Message = {
-      seq: this.#host.nextSeq(),
+      seq: this.host.nextSeq(),
       sentAt: now,
       visibleAt: now + options.delayMs,
       receives: 0,
@@ -133,7 +135,7 @@ export class Queue {
     if (leases.length === 0) return []
     const keys = leases.map(({ message }) => contentKey(this.name, message))
     // What the receive changed must be on disk before the client can act on it.
-    const [contents] = await Promise.all([this.#host.database.getMany(keys), this.#host.database.flushed()])
+    const [contents] = await Promise.all([this.host.database.getMany(keys), this.host.database.flushed()])
     // One turn of the event loop: a hang-up that was there before the message has then been noticed.
     await new Promise((resolve) => setImmediate(resolve))
     if (gone.aborted) {
@@ -155,14 +157,14 @@ export class Queue {
 
   async delete(message: Message): Promise<void> {
     this.state.remove(message)
-    await this.#host.database.write(deleteMessage(this.name, message))
+    await this.host.database.write(deleteMessage(this.name, message))
     this.serve()
   }
 
   /** Makes a message in flight come back at `visibleAt`. */
   async setVisibleAt(message: Message, visibleAt: number): Promise<void> {
-    this.state.setVisibleAt(message, visibleAt, this.#host.now())
-    await this.#host.database.write([putState(this.name, message)])
+    this.state.setVisibleAt(message, visibleAt, this.host.now())
+    await this.host.database.write([putState(this.name, message)])
     this.serve()
   }
 
@@ -172,7 +174,7 @@ export class Queue {
     if (options.withSent) writes.push(...[...this.#sent.keys()].map((key) => deleteSent(this.name, key)))
     this.state.clear()
     if (options.withSent) this.#sent.clear()
-    await this.#host.database.write([...writes, ...(options.alsoWrite ?? [])])
+    await this.host.database.write([...writes, ...(options.alsoWrite ?? [])])
   }
 
   /** Gives what there is to those who wait, and sets the alarm for what comes back next. */
@@ -193,7 +195,7 @@ export class Queue {
       () => {
         this.serve()
       },
-      Math.max(1, Math.ceil(next - this.#host.now())),
+      Math.max(1, Math.ceil(next - this.host.now())),
     )
   }
 
@@ -204,7 +206,7 @@ export class Queue {
   }
 
   #publish(message: Message): void {
-    this.state.add(message, this.#host.now())
+    this.state.add(message, this.host.now())
     this.serve()
   }
 
@@ -230,11 +232,11 @@ export class Queue {
 
   /** Takes messages; what that changes is on its way to the disk before anything else that happens to them. */
   #take(max: number, visibilityMs: number): Lease[] {
-    const { database } = this.#host
+    const { database } = this.host
     const redrive = this.redrivePolicy
-    const target = redrive === undefined ? undefined : this.#host.findByArn(redrive.deadLetterTargetArn)
+    const target = redrive === undefined ? undefined : this.host.findByArn(redrive.deadLetterTargetArn)
     const taken = this.state.take({
-      now: this.#host.now(),
+      now: this.host.now(),
       max,
       visibilityMs,
       retentionMs: numberOf(this.record.attributes, 'MessageRetentionPeriod') * 1000,
@@ -252,16 +254,16 @@ export class Queue {
 
   /** Moves a message to its dead-letter queue, in one write. */
   async #bury(message: Message, target: Queue): Promise<void> {
-    const { database } = this.#host
+    const { database } = this.host
     try {
       const content = (await database.get(contentKey(this.name, message))) as Content | undefined
       if (content === undefined) return
       const moved: Message = {
         ...message,
-        seq: this.#host.nextSeq(),
-        visibleAt: this.#host.now(),
+        seq: this.host.nextSeq(),
+        visibleAt: this.host.now(),
         receipt: undefined,
-        source: this.#host.arnOf(this.name),
+        source: this.host.arnOf(this.name),
       }
       await database.write([...deleteMessage(this.name, message), ...putMessage(target.name, moved, content)])
       target.#publish(moved)
@@ -271,11 +273,11 @@ export class Queue {
   }
 
   #giveBack(leases: readonly Lease[]): void {
-    const now = this.#host.now()
+    const now = this.host.now()
     const returned = leases.filter((lease) => this.state.giveBack(lease, now))
     if (returned.length === 0) return
     const writes = returned.map(({ message }) => putState(this.name, message))
-    void this.#host.database.write(writes).catch(ignoreFailure)
+    void this.host.database.write(writes).catch(ignoreFailure)
     this.serve()
   }
 

@@ -10,7 +10,7 @@ export interface ContainerState {
   FinishedAt: string
 }
 
-/** The engine notes a kill just after it: the note may be later than the end by so much. */
+/** The engine notes a kill just after it: the note may be later than the end, but not by more. */
 const NOTE_DELAY_NS = 100_000_000n
 
 /**
@@ -22,10 +22,13 @@ export async function wasKilledFromOutside(
   engine: Engine,
   id: string,
   state: ContainerState,
+  now: Date,
 ): Promise<boolean> {
+  const finished = nanoseconds(state.FinishedAt)
   const query = {
     since: timestamp(nanoseconds(state.StartedAt)),
-    until: timestamp(nanoseconds(state.FinishedAt) + NOTE_DELAY_NS),
+    // Up to now, so that nothing is waited for; bounded, since our clock may be another than the engine's.
+    until: timestamp(clamp(nanoseconds(now.toISOString()), finished, finished + NOTE_DELAY_NS)),
     filters: JSON.stringify({ type: ['container'], container: [id], event: ['kill'] }),
   }
   try {
@@ -43,6 +46,10 @@ function nanoseconds(time: string): bigint {
   const fraction = /\.(\d{1,9})/.exec(time)?.[1] ?? ''
   const seconds = Math.floor(Date.parse(time) / 1000)
   return BigInt(Number.isNaN(seconds) ? 0 : seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, '0'))
+}
+
+function clamp(value: bigint, from: bigint, to: bigint): bigint {
+  return value < from ? from : value > to ? to : value
 }
 
 function timestamp(ns: bigint): string {

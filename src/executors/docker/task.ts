@@ -42,13 +42,21 @@ const SNIFF_BYTES = 512
 export async function startTask(
   services: TaskServices,
   spec: TaskSpec,
-  signal: AbortSignal,
+  parent: AbortSignal,
   onPhase: (phase: 'create' | 'start') => void,
 ): Promise<Task> {
   const { engine, removals } = services
   onPhase('create')
-  const id = await create(services, spec, signal)
+  const id = await create(services, spec, parent)
   const opened: { destroy(): unknown }[] = []
+  // The caller's signal is for the start only: what is opened here lives longer.
+  const starting = new AbortController()
+  const cancel = (): void => {
+    starting.abort(parent.reason)
+  }
+  parent.addEventListener('abort', cancel, { once: true })
+  if (parent.aborted) cancel()
+  const { signal } = starting
   try {
     // Two connections: when a program ends without reading its input, the broken one must not take output along.
     const output = await engine.hijack(`/containers/${id}/attach`, { query: STREAM_OUTPUT, signal })
@@ -65,8 +73,10 @@ export async function startTask(
   } catch (error) {
     for (const connection of opened) connection.destroy()
     await removals.remove(id)
-    signal.throwIfAborted()
+    parent.throwIfAborted()
     throw error
+  } finally {
+    parent.removeEventListener('abort', cancel)
   }
 }
 
@@ -236,14 +246,14 @@ class DockerTask implements Task {
 
   /** What the end means: the program's own doing, or the engine's. */
   async #judge(exitCode: number): Promise<TaskExit> {
-    const { engine } = this.#services
+    const { engine, clock } = this.#services
     const { image } = this.#spec
     try {
       const answer = (await engine.json('GET', `/containers/${this.id}/json`)) as {
         State: ContainerState
         Image: string
       }
-      if (!this.#isKilled && (await wasKilledFromOutside(engine, this.id, answer.State))) {
+      if (!this.#isKilled && (await wasKilledFromOutside(engine, this.id, answer.State, clock.date()))) {
         throw new RetryableError(
           'engine',
           `Container ${this.name} was stopped by somebody else or by the engine's own stop`,

@@ -6,11 +6,15 @@ import type { Clock } from '../../../src/core/clock.ts'
 import { systemClock } from '../../../src/core/clock.ts'
 import { LABELS } from '../../../src/executors/docker/container.ts'
 import { currentOwner } from '../../../src/executors/docker/owner.ts'
-import { requireEngine } from '../../support/engine.ts'
+import { connectEngine } from '../../../src/executors/docker/connect.ts'
+import { canStartPrivateEngine, requireEngine, startPrivateEngine } from '../../support/engine.ts'
 import { buildShellImage } from '../../support/images.ts'
 import { list, remove, setUp, type Bench } from './harness.ts'
 
-const engine = await requireEngine()
+// An engine of its own where that is possible: on a shared one the runners of other tests reap too.
+const own = canStartPrivateEngine() ? await startPrivateEngine() : undefined
+const engine =
+  own === undefined ? await requireEngine() : await connectEngine({ host: own.host, environment: {} })
 const IMAGE = 'opthub-runner-test/shell:1'
 const DAY = 24 * 3600
 
@@ -18,18 +22,21 @@ describe.skipIf(engine === undefined || process.platform !== 'linux')('reap', ()
   const never = new AbortController().signal
   const mark = crypto.randomUUID()
   let bench: Bench
-  let own: string
+  let self: string
 
   beforeAll(async () => {
     if (engine === undefined) return
     bench = setUp(engine, await buildShellImage(engine, IMAGE, 'cat'))
-    own = await currentOwner(engine)
+    self = await currentOwner(engine)
   })
   afterEach(async () => {
     if (engine === undefined) return
     for (const { Id } of await list(engine, [`test=${mark}`])) await remove(engine, Id)
   })
-  afterAll(() => bench.close())
+  afterAll(async () => {
+    await bench.close()
+    await own?.[Symbol.asyncDispose]()
+  })
 
   /** A container that sleeps, with labels as given. */
   async function place(labels: Record<string, string>, run = true): Promise<string> {
@@ -50,26 +57,26 @@ describe.skipIf(engine === undefined || process.platform !== 'linux')('reap', ()
   function ownerOf(pid: number): string {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-    return own.replace(/:\d+:\d+$/, `:${pid}:${startTime}`)
+    return self.replace(/:\d+:\d+$/, `:${pid}:${startTime}`)
   }
 
   it('knows its own process', () => {
-    expect(own).toBe(ownerOf(process.pid))
+    expect(self).toBe(ownerOf(process.pid))
   })
 
   it("leaves alone what is its own, a living runner's, kept, or not ours", async () => {
     const other = spawn('sleep', ['1000'])
     await once(other, 'spawn')
-    const dead = `process:${own.split(':')[1] ?? ''}:${own.split(':')[2] ?? ''}:999999999:1`
+    const dead = `process:${self.split(':')[1] ?? ''}:${self.split(':')[2] ?? ''}:999999999:1`
     const placed = [
-      await place({ [LABELS.owner]: own }),
+      await place({ [LABELS.owner]: self }),
       await place({ [LABELS.owner]: ownerOf(other.pid ?? 0) }),
       await place({ [LABELS.owner]: dead, [LABELS.keep]: 'true' }),
       await place({}),
       await place({ [LABELS.kind]: 'evaluator' }),
     ]
     await bench.executor.reap(never)
-    expect((await left()).sort()).toEqual(placed.sort())
+    expect((await left()).toSorted()).toEqual(placed.toSorted())
     other.kill('SIGKILL')
     await once(other, 'exit')
     await bench.executor.reap(never)
@@ -91,7 +98,7 @@ describe.skipIf(engine === undefined || process.platform !== 'linux')('reap', ()
   })
 
   it('is not fooled by a process that has the pid now', async () => {
-    const reused = own.replace(/\d+$/, '1')
+    const reused = self.replace(/\d+$/, '1')
     await place({ [LABELS.owner]: reused })
     await bench.executor.reap(never)
     expect(await left()).toEqual([])
@@ -127,7 +134,7 @@ describe.skipIf(engine === undefined || process.platform !== 'linux')('reap', ()
 
   it("leaves another host's alone until a day after their age limit", async () => {
     if (engine === undefined) return
-    const foreign = own.replace(/^process:[^:]+/, `process:${crypto.randomUUID()}`)
+    const foreign = self.replace(/^process:[^:]+/, `process:${crypto.randomUUID()}`)
     const id = await place({ [LABELS.owner]: foreign, [LABELS.ageLimit]: '600' })
     const at = (seconds: number): Bench => {
       const clock: Clock = { ...systemClock, date: () => new Date(Date.now() + seconds * 1000) }

@@ -18,6 +18,7 @@ import {
   type SQSClient,
 } from '@aws-sdk/client-sqs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Database } from '../../../src/embedded/database.ts'
 import { compileChild, startMember } from './child-process.ts'
 import { clients, open, temporaryFolder } from './support.ts'
 
@@ -125,6 +126,25 @@ describe('a data directory', () => {
     expect(await has(second.dynamodb, '1')).toBe(true)
     expect(second.embedded.info.accessKeyId).not.toBe(first.embedded.info.accessKeyId)
     expect((await stat(join(first.dataDir, 'embedded.json'))).mode & 0o777).toBe(0o600)
+  })
+
+  test('of a process that does not answer, or a port that is taken, is told of in words', async () => {
+    const stranger = createServer().listen(0, '127.0.0.1')
+    await once(stranger, 'listening')
+    const address = stranger.address()
+    const port = typeof address === 'object' ? (address?.port ?? 0) : 0
+    await expect(open({ port })).rejects.toMatchObject({
+      name: 'OperatorError',
+      hint: expect.stringContaining('Choose another port') as string,
+    })
+    stranger.close()
+    const dataDir = await temporaryFolder()
+    const database = await Database.open(join(dataDir, 'database'))
+    await expect(open({}, dataDir)).rejects.toMatchObject({
+      name: 'OperatorError',
+      hint: expect.stringContaining('Another process') as string,
+    })
+    await database.close()
   })
 
   test('that can not be made is told of in words', async () => {

@@ -1,10 +1,6 @@
 import { expect, test } from 'vitest'
-import {
-  findUnstorable,
-  itemBytes,
-  jsonDepth,
-  namesPrototype,
-} from '../../../src/embedded/dynamodb/measure.ts'
+import { findUnstorable, itemBytes } from '../../../src/embedded/dynamodb/measure.ts'
+import { findUnsafe, jsonDepth } from '../../../src/embedded/dynamodb/request-limits.ts'
 
 test.each([
   [{}, 0],
@@ -48,7 +44,12 @@ test('the depth of JSON is looked for only as far as needed', () => {
   expect(jsonDepth({ a: [1, { b: 2 }] }, 50)).toBe(3)
 })
 
-test('a member that would change a prototype is found anywhere', () => {
-  expect(namesPrototype(JSON.parse('{"a": [{"__proto__": 1}]}'))).toBe(true)
-  expect(namesPrototype({ a: [{ constructor: 1 }] })).toBe(false)
+test('requests that dynalite could not bear are found', () => {
+  expect(findUnsafe(JSON.parse('{"a": [{"__proto__": 1}]}') as never)?.code).toBe('ValidationException')
+  expect(findUnsafe({ a: [{ constructor: 1 }] })).toBeUndefined()
+  const condition = (levels: number): object => ({
+    TransactItems: [{ Put: { ConditionExpression: `${'('.repeat(levels)}a = b${')'.repeat(levels)}` } }],
+  })
+  expect(findUnsafe({ ...condition(12) })).toBeUndefined()
+  expect(findUnsafe({ ...condition(13) })?.message).toContain('ConditionExpression')
 })
