@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import type { AwsConnection } from './aws/client-options.ts'
+import type { Inspection } from './aws/inspection.ts'
 import type { Config, LimitsConfig, MatchConfig } from './config/schema.ts'
 import { createCleanup, type Cleanup } from './core/cleanup.ts'
 import { systemClock } from './core/clock.ts'
@@ -14,6 +15,8 @@ import type { KindName, TrialKind } from './kinds/index.ts'
 import type { KindSettings } from './kinds/services.ts'
 import type { LocalMatch, LocalRecipe } from './matches/local/local-matches.ts'
 import type { Queue } from './queues/queue.ts'
+import type { QueueReport } from './queues/sqs/inspect.ts'
+import type { TableReport } from './stores/dynamodb/inspect.ts'
 import type { Store } from './stores/store.ts'
 
 /** Between two looks for containers whose runner is dead. */
@@ -62,6 +65,16 @@ export interface Table {
   queue(kind: KindName): Queue
   /** A stored Solution puts its message on the evaluator's queue by itself. */
   reactive: boolean
+  close(): Promise<void>
+}
+
+export type { Inspection, QueueReport, TableReport }
+
+/** Asks about queues and table, for somebody who looks for mistakes: touches no message and reads no item. */
+export interface Inspector {
+  /** Throws OperatorError when the config names none, and the signal's reason. */
+  queue(kind: KindName, signal: AbortSignal): Promise<Inspection<QueueReport>>
+  table(signal: AbortSignal): Promise<Inspection<TableReport>>
   close(): Promise<void>
 }
 
@@ -143,6 +156,27 @@ export async function openTable(options: TableOptions): Promise<Table> {
   const cleanup = createCleanup(options.log)
   try {
     return { ...(await connectTable(options, cleanup)), close: () => cleanup.run() }
+  } catch (error) {
+    await cleanup.run()
+    throw error
+  }
+}
+
+/** Finds what the config names, or opens the servers of this machine. Close it afterwards. */
+export async function openInspector(options: TableOptions): Promise<Inspector> {
+  const cleanup = createCleanup(options.log)
+  try {
+    const [place, { inspectQueue }, { inspectTable }] = await together([
+      options.local ? localPlace(options, cleanup) : configuredPlace(options.config),
+      import('./queues/sqs/inspect.ts'),
+      import('./stores/dynamodb/inspect.ts'),
+    ])
+    return {
+      queue: async (kind, signal) =>
+        await inspectQueue({ ...place.sqs, queueUrl: place.queueUrl(kind) }, signal),
+      table: async (signal) => await inspectTable({ ...place.dynamodb, tableName: place.tableName }, signal),
+      close: () => cleanup.run(),
+    }
   } catch (error) {
     await cleanup.run()
     throw error
@@ -330,8 +364,8 @@ async function connectTable(options: TableOptions, cleanup: Cleanup): Promise<Om
 
 /** The embedded servers: joined when another process serves them, else served from here. */
 async function localPlace({ dataDir, log }: TableOptions, cleanup: Cleanup): Promise<Place> {
-  const { openEmbedded } = await import('./embedded/index.ts')
-  const embedded = await openEmbedded({ dataDir, log })
+  const { embeddedFolder, openEmbedded } = await import('./embedded/index.ts')
+  const embedded = await openEmbedded({ dataDir: embeddedFolder(dataDir), log })
   cleanup.defer('embedded servers', () => embedded.close())
   return embeddedPlace(embedded.info)
 }
@@ -364,7 +398,9 @@ function configuredPlace(config: Config): Place {
   return {
     sqs: at(config.endpoint_url.sqs),
     dynamodb: at(config.endpoint_url.dynamodb),
-    tableName: required('table_name', config.table_name),
+    get tableName() {
+      return required('table_name', config.table_name)
+    },
     queueUrl: (kind) => required(`${kind}_queue_url`, urls[kind]),
     reactive: false,
   }

@@ -24,6 +24,8 @@ export interface Io {
   hostname: string
   /** Calls the listener at every SIGINT, SIGTERM and SIGHUP until the returned function is called. */
   onSignal(listener: (signal: StopSignal) => void): () => void
+  /** As `process.kill`, for other processes of ours; 0 only asks whether there is such a process. */
+  kill(pid: number, signal: 'SIGTERM' | 0): void
   /** Ends the process at once. */
   exit(code: number): void
 }

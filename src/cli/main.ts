@@ -57,6 +57,9 @@ function processIo(): Io {
         for (const signal of SIGNALS) process.off(signal, listener)
       }
     },
+    kill: (pid, signal) => {
+      process.kill(pid, signal)
+    },
     exit: (code) => {
       process.exit(code)
     },

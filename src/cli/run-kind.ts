@@ -2,7 +2,9 @@ import type { Command } from 'commander'
 import type { Need } from '../config/checks.ts'
 import type { Config } from '../config/schema.ts'
 import { EXIT, OperatorError, StoppedError } from '../core/errors.ts'
+import { observeAll } from '../core/observer.ts'
 import type { KindName } from '../kinds/index.ts'
+import type { RunningProcess } from '../processes/running-process.ts'
 import type { Session } from './io.ts'
 import { addConfigFlags, addLocalFlag, loadSettings, warningFields, type SettingFlags } from './settings.ts'
 
@@ -48,18 +50,32 @@ async function runKind(kind: KindName, words: string[], flags: RunFlags, session
     needsOf(kind, found, local),
   )
 
-  const [{ runRunner }, { createStop }, { watchSignals }, { openRunnerLog }] = await Promise.all([
-    import('../app.ts'),
-    import('../core/stop.ts'),
-    import('./signals.ts'),
-    import('./logging.ts'),
-  ])
+  const [{ runRunner }, { openProcess }, { createStop }, { watchSignals }, { openRunnerLog }] =
+    await Promise.all([
+      import('../app.ts'),
+      import('../processes/open-process.ts'),
+      import('../core/stop.ts'),
+      import('./signals.ts'),
+      import('./logging.ts'),
+    ])
   const view = openRunnerLog(session, config)
   const { log, observer } = view
   const stop = createStop({ graceMs: config.shutdown_grace * 1000 })
   const signals = watchSignals(session.io, stop, log)
+  let running: RunningProcess | undefined
   try {
     for (const warning of warnings) log.warn('Doubtful setting', warningFields(warning))
+    running = await openProcess({
+      dataDir,
+      name: processName,
+      kind,
+      force: config.force,
+      host: session.io,
+      log,
+      signal: stop.drain,
+      stop,
+      secrets: session.secrets,
+    })
     await runRunner({
       kind,
       config,
@@ -72,15 +88,18 @@ async function runKind(kind: KindName, words: string[], flags: RunFlags, session
       num: config.num,
       concurrency: config.concurrency,
       stop,
-      log,
-      ...(observer === undefined ? {} : { observer }),
+      log: running.watch(log),
+      observer: observer === undefined ? running : observeAll([observer, running]),
     })
     return signals.forcedExitCode() ?? EXIT.drained
   } catch (error) {
     const code = signals.forcedExitCode()
     if (error instanceof StoppedError && code !== undefined) return code
+    // Nothing was taken yet while another process was waited for.
+    if (error instanceof StoppedError && running === undefined) return EXIT.drained
     throw error
   } finally {
+    await running?.close()
     signals.dispose()
     view.close()
   }

@@ -52,6 +52,48 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/local.ts'),
   },
   {
+    name: 'status',
+    usage: '',
+    summary: 'show the runner processes of this machine',
+    load: () => import('./commands/status.ts'),
+  },
+  {
+    name: 'stop',
+    usage: '<name>',
+    summary: 'end a runner process after its current jobs',
+    load: () => import('./commands/stop.ts'),
+  },
+  {
+    name: 'login',
+    usage: '',
+    summary: 'log in to OptHub, and keep the login for runners that are started later',
+    load: () => import('./commands/login.ts'),
+  },
+  {
+    name: 'logout',
+    usage: '',
+    summary: 'remove the stored login, and end it at OptHub',
+    load: () => import('./commands/logout.ts'),
+  },
+  {
+    name: 'whoami',
+    usage: '',
+    summary: 'show who is logged in to OptHub, if the login still works',
+    load: () => import('./commands/whoami.ts'),
+  },
+  {
+    name: 'init',
+    usage: '',
+    summary: 'ask for the settings, check them, and write a config file',
+    load: () => import('./commands/init.ts'),
+  },
+  {
+    name: 'doctor',
+    usage: '',
+    summary: 'check everything that runners need, and say what to do; touches no message',
+    load: () => import('./commands/doctor.ts'),
+  },
+  {
     name: 'config',
     usage: '<check|schema>',
     summary: 'check the config file, or print its JSON Schema',

@@ -58,10 +58,17 @@ export class NotYetError extends Error {
   override readonly name = 'NotYetError'
   /** Seconds until the next try. */
   readonly retryAfterSeconds: number
+  /** Resolves when a try is worth while before that; never rejects. */
+  readonly sooner: Promise<void> | undefined
 
-  constructor(message: string, retryAfterSeconds: number, options?: ErrorOptions) {
+  constructor(
+    message: string,
+    retryAfterSeconds: number,
+    options?: ErrorOptions & { sooner?: Promise<void> },
+  ) {
     super(message, options)
     this.retryAfterSeconds = retryAfterSeconds
+    this.sooner = options?.sooner
   }
 }
 

@@ -31,3 +31,18 @@ export interface WorkerObserver {
   /** `reason` says what is broken while paused. */
   stateChanged(state: WorkerState, reason?: string): void
 }
+
+/** Tells several observers, in their order. */
+export function observeAll(observers: readonly WorkerObserver[]): WorkerObserver {
+  return {
+    jobStarted: (job) => {
+      for (const each of observers) each.jobStarted(job)
+    },
+    jobEnded: (job, outcome) => {
+      for (const each of observers) each.jobEnded(job, outcome)
+    },
+    stateChanged: (state, reason) => {
+      for (const each of observers) each.stateChanged(state, reason)
+    },
+  }
+}

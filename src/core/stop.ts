@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { StoppedError } from './errors.ts'
 
 /** Why the runner stops, as two strengths; the reason of each signal is the Error that says why. */
@@ -21,6 +22,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 export function createStop({ graceMs }: { graceMs: number }): Stop {
   const drain = new AbortController()
   const abort = new AbortController()
+  // Every job listens to them, and so does every message that is held.
+  setMaxListeners(0, drain.signal, abort.signal)
   let timer: NodeJS.Timeout | undefined
 
   function requestDrain(why: string): void {

@@ -239,7 +239,7 @@ class Worker<P, I, R> {
           this.#slots.release(slot)
           this.#o.observer.jobEnded(view, outcome)
           slot = -1
-          if (await this.#hold(error.retryAfterSeconds, delivery, lease, log)) continue
+          if (await this.#hold(error, delivery, lease, log)) continue
           return
         }
         outcome = await this.#settleThrown(error, delivery, payload, lease, job)
@@ -261,7 +261,7 @@ class Worker<P, I, R> {
   }
 
   /** Waits outside the slots, the message held by its heartbeat. False = it was given back or lost meanwhile. */
-  async #hold(seconds: number, delivery: Delivery, lease: Lease, log: Logger): Promise<boolean> {
+  async #hold(notYet: NotYetError, delivery: Delivery, lease: Lease, log: Logger): Promise<boolean> {
     const { drain, clock } = this.#o
     const wait = new AbortController()
     const stop = (): void => {
@@ -271,7 +271,10 @@ class Worker<P, I, R> {
     lease.signal.addEventListener('abort', stop, { once: true })
     drain.addEventListener('abort', stop, { once: true })
     try {
-      await clock.sleep(seconds * 1000, wait.signal)
+      const { retryAfterSeconds, sooner } = notYet
+      const time = clock.sleep(retryAfterSeconds * 1000, wait.signal)
+      await (sooner === undefined ? time : Promise.race([time, sooner]))
+      wait.signal.throwIfAborted()
       return true
     } catch {
       // A lost lease leaves the message alone; a stop gives it back at once.
@@ -281,6 +284,7 @@ class Worker<P, I, R> {
       }
       return false
     } finally {
+      wait.abort()
       this.#held -= 1
       lease.signal.removeEventListener('abort', stop)
       drain.removeEventListener('abort', stop)

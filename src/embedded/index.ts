@@ -1,4 +1,5 @@
 import { chmod, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { EXIT, messageOf, OperatorError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import { Membership, UnansweredError } from './membership.ts'
@@ -36,6 +37,11 @@ export interface EmbeddedOptions {
   queueAttributes?: Readonly<Record<string, string>>
   /** For tests: the longest time in flight counted from the receive (SQS: 12 h). */
   maxVisibilityRenewalSeconds?: number
+}
+
+/** Where in the data folder the services live: a folder of their own, since they close it to others. */
+export function embeddedFolder(dataFolder: string): string {
+  return join(dataFolder, 'embedded')
 }
 
 /**

@@ -24,6 +24,9 @@ export interface Range {
   limit?: number
 }
 
+/** What came of a conditional delete. */
+export type RemoveOutcome = 'removed' | 'changed'
+
 /**
  * A table. Reads are strongly consistent. Vendor errors become RetryableError('store' | 'credentials'),
  * JobError('unstorable_result') for an item that the table can't hold, PoisonError for a key that no table can hold, OperatorError for a missing table or wrong keys.
@@ -37,6 +40,12 @@ export interface Store {
    * 'exists' = it did, and nothing was written. Takes no signal: a write is never cut in the middle.
    */
   put(items: readonly Item[], onlyIfAbsent: Key): Promise<WriteOutcome>
+  /**
+   * Deletes items in one transaction, under the condition that each still has the attributes that are given with its
+   * key, and that none of `absent` exists. 'changed' = one of these did not hold, and nothing was deleted. Takes no
+   * signal, and needs a right that runners do without (DeleteItem).
+   */
+  remove(items: readonly Item[], absent: readonly Key[]): Promise<RemoveOutcome>
   /** Items of one partition in sort key order, page by page as they are consumed. */
   query(id: string, range: Range, signal?: AbortSignal): AsyncIterable<Item>
   /**

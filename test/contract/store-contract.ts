@@ -174,6 +174,44 @@ export function describeStoreContract(open: () => Promise<Store>): void {
     expect(count).toBe(9)
   })
 
+  test('items are deleted together, each only as it is known', async () => {
+    const { items, flag } = resultAndFlag({ Value: 'first', Half: fromPlain(0.5) })
+    const [result = {}] = items
+    const { ID = '', Trial = '' } = result
+    const failed = { ID: flag.ID, Trial: 'Failed#00001' }
+    expect(await store.put(items, flag)).toBe('written')
+    for (const [present, absent] of [
+      [[{ ID, Trial, Value: 'other' }, { ...flag }], []],
+      [[{ ID, Trial, Half: fromPlain(0.25) }, { ...flag }], []],
+      [[{ ID, Trial, Missing: '' }, { ...flag }], []],
+      [[{ ID, Trial }, { ...flag }, failed], []],
+      [[{ ID, Trial }], [failed, flag]],
+    ] as [Item[], Key[]][]) {
+      expect(await store.remove(present, absent)).toBe('changed')
+      expect(await store.get({ ID: flag.ID, Trial: 'Success#00001' })).toEqual(result)
+      expect(await store.get(flag)).toBeDefined()
+    }
+    const known = { ID, Trial, Value: 'first', Half: fromPlain(0.5) }
+    expect(await store.remove([known, { ...flag }], [failed])).toBe('removed')
+    expect(await store.get({ ID: flag.ID, Trial: 'Success#00001' })).toBeUndefined()
+    expect(await store.get(flag)).toBeUndefined()
+    expect(await store.remove([known], [])).toBe('changed')
+    expect(await store.remove([], [flag])).toBe('removed')
+    expect(await store.remove([], [])).toBe('removed')
+    expect(await store.put(items, flag)).toBe('written')
+  })
+
+  test('of many who delete at once exactly one does', async () => {
+    const { items, flag } = resultAndFlag()
+    await store.put(items, flag)
+    const outcomes = await Promise.all(
+      Array.from({ length: 8 }, () =>
+        store.remove([{ ID: flag.ID, Trial: 'Success#00001' }, { ...flag }], []),
+      ),
+    )
+    expect(outcomes.filter((outcome) => outcome === 'removed')).toHaveLength(1)
+  })
+
   test('a scan finds a prefix in all partitions', async () => {
     const prefix = randomUUID()
     await fill(`${prefix}#a`, 2)

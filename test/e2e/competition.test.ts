@@ -96,9 +96,17 @@ describe('evaluator and scorer from the command line', () => {
     if (engine === undefined) return test.skip()
     await using place = await Workplace.create(CONFIG)
     const clients = await openLocal(place)
-    const name = `e2e-${crypto.randomUUID()}`
-    const runners = ['evaluator', 'evaluator', 'scorer', 'scorer'].map((kind) =>
-      place.start([kind, '--local', '--json', '--concurrency', '2', '--process-name', name]),
+    const names = ['a', 'b', 'c', 'd'].map((letter) => `e2e-${letter}-${crypto.randomUUID()}`)
+    const runners = names.map((name, index) =>
+      place.start([
+        index < 2 ? 'evaluator' : 'scorer',
+        '--local',
+        '--json',
+        '--concurrency',
+        '2',
+        '--process-name',
+        name,
+      ]),
     )
     await clients.send('evaluator', 'this is not JSON')
     await clients.send('evaluator', '{"MatchID": "x"}')
@@ -201,7 +209,7 @@ describe('evaluator and scorer from the command line', () => {
       .poll(() => clients.depth(clients.info.queues.scorer), { timeout: 60_000, interval: 500 })
       .toEqual({ waiting: 0, inFlight: 0 })
     await endedWell(runners)
-    expect(await containersOf(name)).toEqual([])
+    for (const name of names) expect(await containersOf(name)).toEqual([])
     const unexpected = runners
       .flatMap((run) => run.records())
       .filter(

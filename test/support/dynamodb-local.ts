@@ -34,8 +34,11 @@ export async function startDynamoDbLocal(): Promise<DynamoDbLocal> {
   return {
     endpoint,
     async stop() {
-      child.kill('SIGKILL')
+      // Asked first, it removes the libraries that it has unpacked to the temporary folder.
+      child.kill('SIGTERM')
+      const timer = setTimeout(() => child.kill('SIGKILL'), 10_000)
       await ended
+      clearTimeout(timer)
     },
   }
 }

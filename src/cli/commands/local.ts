@@ -16,7 +16,7 @@ export function define(command: Command, session: Session): void {
 }
 
 async function serve(flags: LocalFlags, session: Session): Promise<void> {
-  const [{ dataFolder }, { openEmbedded }, { createStop }, { watchSignals }, logging] = await Promise.all([
+  const [{ dataFolder }, { embeddedFolder, openEmbedded }, { createStop }, { watchSignals }, logging] = await Promise.all([
     import('../../config/paths.ts'),
     import('../../embedded/index.ts'),
     import('../../core/stop.ts'),
@@ -29,7 +29,7 @@ async function serve(flags: LocalFlags, session: Session): Promise<void> {
   const stop = createStop({ graceMs: 0 })
   const signals = watchSignals(io, stop, log)
   try {
-    const embedded = await openEmbedded({ dataDir, log })
+    const embedded = await openEmbedded({ dataDir: embeddedFolder(dataDir), log })
     try {
       io.stdout.write(
         flags.json === true ? `${JSON.stringify(embedded.info)}\n` : shellExports(embedded.info),
@@ -58,6 +58,8 @@ function shellExports({ endpoints, region, accessKeyId, secretAccessKey }: Serve
     AWS_ACCESS_KEY_ID: accessKeyId,
     AWS_SECRET_ACCESS_KEY: secretAccessKey,
     AWS_REGION: region,
+    // The only one that version 1 of the aws CLI knows.
+    AWS_DEFAULT_REGION: region,
   }
   return Object.entries(variables)
     .map(([name, value]) => `export ${name}='${value.replaceAll("'", "'\\''")}'\n`)

@@ -6,13 +6,13 @@ import {
   TransactWriteItemsCommand,
   type AttributeValue,
   type QueryCommandInput,
+  type TransactWriteItemsCommandInput,
 } from '@aws-sdk/client-dynamodb'
 import { awsClientOptions, type AwsConnection } from '../../aws/client-options.ts'
 import { describeAwsError } from '../../aws/problems.ts'
 import { retryPauseMs } from '../../core/backoff.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
-import type { WriteOutcome } from '../../core/kind.ts'
-import type { Item, Key, Range, Store } from '../store.ts'
+import type { Item, Key, Range, RemoveOutcome, Store } from '../store.ts'
 import { fromAttributes, toAttributes } from './attributes.ts'
 import { refusalOf, saysUnstorable, toOperatorError, toRunningError, type Table } from './errors.ts'
 import { assertKey, assertStorable, unstorable } from './item-checks.ts'
@@ -31,9 +31,15 @@ const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 2_000
 
 const RUNNER_RIGHTS = 'Allow dynamodb:GetItem, dynamodb:Query and dynamodb:PutItem on it.'
+const REMOVE_RIGHTS = 'Allow dynamodb:DeleteItem on it.'
 const SCAN_RIGHTS = 'Name one participant, or allow dynamodb:Scan on it.'
 
-/** A DynamoDB table with the partition key ID and the sort key Trial. Needs GetItem, Query and PutItem; scan needs Scan. */
+type TransactItems = NonNullable<TransactWriteItemsCommandInput['TransactItems']>
+
+/**
+ * A DynamoDB table with the partition key ID and the sort key Trial. Needs GetItem, Query and PutItem; `scan` needs
+ * Scan, `remove` needs DeleteItem.
+ */
 export function createDynamoDbStore(options: DynamoDbOptions): Store {
   const { tableName, region, endpoint, clock = systemClock } = options
   const table: Table = {
@@ -55,17 +61,34 @@ export function createDynamoDbStore(options: DynamoDbOptions): Store {
   }
 
   /** One try; a refusal that may pass is 'retry', with the error that said so. */
-  async function write(command: TransactWriteItemsCommand): Promise<WriteOutcome | { retry: unknown }> {
+  async function tryToWrite(
+    command: TransactWriteItemsCommand,
+    translate: (error: unknown) => Error,
+  ): Promise<'done' | 'refused' | { retry: unknown }> {
     try {
       await client.send(command)
-      return 'written'
+      return 'done'
     } catch (error) {
       const refusal = refusalOf(error)
-      if (refusal === 'exists') return 'exists'
+      if (refusal === 'exists') return 'refused'
       if (refusal === 'invalid' || saysUnstorable(error))
         throw unstorable(describeAwsError(error), { cause: error })
       if (refusal === 'retry') return { retry: error }
-      throw toRunningError(error, table)
+      throw translate(error)
+    }
+  }
+
+  /** One transaction; 'refused' = a condition of it did not hold, and it had no effect. */
+  async function write(
+    TransactItems: TransactItems,
+    translate: (error: unknown) => Error,
+  ): Promise<'done' | 'refused'> {
+    for (let tries = 1; ; tries += 1) {
+      // A new command and thus a new idempotency token each time: a refused transaction had no effect.
+      const outcome = await tryToWrite(new TransactWriteItemsCommand({ TransactItems }), translate)
+      if (typeof outcome === 'string') return outcome
+      if (tries >= MAX_WRITE_TRIES) throw translate(outcome.retry)
+      await clock.sleep(retryPauseMs(tries - 1, FIRST_PAUSE_MS, LONGEST_PAUSE_MS))
     }
   }
 
@@ -90,17 +113,26 @@ export function createDynamoDbStore(options: DynamoDbOptions): Store {
     },
 
     async put(items, onlyIfAbsent) {
-      const input = { TransactItems: items.map((item) => ({ Put: toPut(tableName, item, onlyIfAbsent) })) }
-      if (!input.TransactItems.some(({ Put }) => 'ConditionExpression' in Put)) {
+      const puts = items.map((item) => ({ Put: toPut(tableName, item, onlyIfAbsent) }))
+      if (!puts.some(({ Put }) => 'ConditionExpression' in Put)) {
         throw new TypeError('onlyIfAbsent is the key of none of the items')
       }
-      for (let tries = 1; ; tries += 1) {
-        // A new command and thus a new idempotency token each time: a refused transaction had no effect.
-        const outcome = await write(new TransactWriteItemsCommand(input))
-        if (typeof outcome === 'string') return outcome
-        if (tries >= MAX_WRITE_TRIES) throw toRunningError(outcome.retry, table)
-        await clock.sleep(retryPauseMs(tries - 1, FIRST_PAUSE_MS, LONGEST_PAUSE_MS))
-      }
+      const outcome = await write(puts, (error) => toRunningError(error, table))
+      return outcome === 'done' ? 'written' : 'exists'
+    },
+
+    async remove(items, absent): Promise<RemoveOutcome> {
+      const deletes = [
+        ...items.map((item) => toDelete(tableName, keyOf(item), conditionsOf(item))),
+        // A delete of what is not there has no effect, and needs no more rights than the others.
+        ...absent.map((key) => toDelete(tableName, key, 'absent')),
+      ]
+      if (deletes.length === 0) return 'removed'
+      const outcome = await write(
+        deletes.map((Delete) => ({ Delete })),
+        (error) => toOperatorError(error, table, REMOVE_RIGHTS),
+      )
+      return outcome === 'done' ? 'removed' : 'changed'
     },
 
     async *query(id, range, signal) {
@@ -162,6 +194,29 @@ function toPut(TableName: string, item: Item, onlyIfAbsent: Key) {
   const put = { TableName, Item: toAttributes(item) }
   const isGuarded = item['ID'] === onlyIfAbsent.ID && item['Trial'] === onlyIfAbsent.Trial
   return isGuarded ? { ...put, ConditionExpression: 'attribute_not_exists(ID)' } : put
+}
+
+/** A delete of one item, under the condition that it is absent, or that it exists with these attributes. */
+function toDelete(TableName: string, key: Key, expected: 'absent' | Item) {
+  assertKey(key)
+  const Key = toAttributes({ ...key })
+  if (expected === 'absent') return { TableName, Key, ConditionExpression: 'attribute_not_exists(ID)' }
+  const names = Object.keys(expected)
+  if (names.length === 0) return { TableName, Key, ConditionExpression: 'attribute_exists(ID)' }
+  return {
+    TableName,
+    Key,
+    ConditionExpression: names.map((_, index) => `#a${index} = :a${index}`).join(' AND '),
+    ExpressionAttributeNames: Object.fromEntries(names.map((name, index) => [`#a${index}`, name])),
+    ExpressionAttributeValues: toAttributes(
+      Object.fromEntries(Object.values(expected).map((value, index) => [`:a${index}`, value])),
+    ),
+  }
+}
+
+/** What an item is known by besides its key. */
+function conditionsOf(item: Item): Item {
+  return Object.fromEntries(Object.entries(item).filter(([name]) => name !== 'ID' && name !== 'Trial'))
 }
 
 function keyOf({ ID, Trial }: Item): Key {

@@ -214,14 +214,14 @@ describe('a server that is killed', () => {
     const url = info.queues.evaluator
     for (const body of ['a', 'b', 'c']) await send(sqs, url, body)
     const [a] = await receive(sqs, url, { VisibilityTimeout: 600 })
-    const [b] = await receive(sqs, url, { VisibilityTimeout: 2 })
+    const [b] = await receive(sqs, url, { VisibilityTimeout: 6 })
     expect([a?.body, b?.body]).toEqual(['a', 'b'])
     await server.kill()
     const second = await open({}, dataDir)
     expect(second.embedded.info).toEqual(info)
     expect(await receive(sqs, url)).toMatchObject([{ body: 'c', count: '1' }])
     // b comes back by its deadline of before, a does not, and can be deleted by its receipt of before.
-    expect(await receive(sqs, url, { WaitTimeSeconds: 10 })).toMatchObject([{ body: 'b', count: '2' }])
+    expect(await receive(sqs, url, { WaitTimeSeconds: 20 })).toMatchObject([{ body: 'b', count: '2' }])
     await sqs.send(new DeleteMessageCommand({ QueueUrl: url, ReceiptHandle: a?.handle }))
     const { Attributes: attributes } = await sqs.send(
       new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['All'] }),
@@ -265,7 +265,7 @@ describe('a server that is killed', () => {
           )
         }
       })
-      await delay(400)
+      await delay(600)
       await server.kill()
       killed = true
       await Promise.all(writers)

@@ -346,15 +346,15 @@ describe('receipts', () => {
   })
 
   test('keep a message for as long as they are renewed', async () => {
-    const { bodies, receive, change, send } = await bench({ VisibilityTimeout: '1' })
+    const { bodies, receive, change, send } = await bench({ VisibilityTimeout: '3' })
     await send('a')
     const [message] = await receive()
     for (let renewal = 0; renewal < 4; renewal += 1) {
-      await change(message?.ReceiptHandle, 1)
+      await change(message?.ReceiptHandle, 3)
       expect(await bodies()).toEqual([])
-      await delay(300)
+      await delay(900)
     }
-    expect(await bodies({ WaitTimeSeconds: 5 })).toEqual(['a'])
+    expect(await bodies({ WaitTimeSeconds: 10 })).toEqual(['a'])
   })
 
   test('keep no message beyond twelve hours from its receive', async () => {
@@ -377,17 +377,16 @@ describe('receipts', () => {
 
   test('are refused by a limit that the tests set, and what was granted before stands', async () => {
     const { bodies, receive, change, send } = await bench(
-      { VisibilityTimeout: '2' },
-      { maxVisibilityRenewalSeconds: 3 },
+      { VisibilityTimeout: '8' },
+      { maxVisibilityRenewalSeconds: 10 },
     )
     await send('a')
     const [message] = await receive()
-    await change(message?.ReceiptHandle, 2)
-    await delay(1100)
-    const failure = await failureOf(change(message?.ReceiptHandle, 2))
-    expect(failure.message).toContain('beyond the limit [3 seconds]')
+    const failure = await failureOf(change(message?.ReceiptHandle, 10))
+    expect(failure.message).toContain('beyond the limit [10 seconds]')
     expect(await bodies()).toEqual([])
-    expect(await bodies({ WaitTimeSeconds: 5 })).toEqual(['a'])
+    await change(message?.ReceiptHandle, 1)
+    expect(await bodies({ WaitTimeSeconds: 10 })).toEqual(['a'])
   })
 })
 
