@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import type { AwsConnection } from './aws/client-options.ts'
 import type { Inspection } from './aws/inspection.ts'
 import type { Config, LimitsConfig, MatchConfig } from './config/schema.ts'
+import type { Probe } from './core/breaker.ts'
 import { createCleanup, type Cleanup } from './core/cleanup.ts'
 import { systemClock } from './core/clock.ts'
 import { EXIT, messageOf, OperatorError } from './core/errors.ts'
@@ -13,7 +14,11 @@ import type { EmbeddedInfo } from './embedded/index.ts'
 import type { Executor, TaskLimits } from './executors/executor.ts'
 import type { KindName, TrialKind } from './kinds/index.ts'
 import type { KindSettings } from './kinds/services.ts'
+import { chooseSource } from './matches/choose-source.ts'
 import type { LocalMatch, LocalRecipe } from './matches/local/local-matches.ts'
+import type { MatchSource } from './matches/matches.ts'
+import type { OptHubEndpoints } from './matches/opthub/endpoints.ts'
+import type { Account } from './matches/opthub/opthub.ts'
 import type { Queue } from './queues/queue.ts'
 import type { QueueReport } from './queues/sqs/inspect.ts'
 import type { TableReport } from './stores/dynamodb/inspect.ts'
@@ -55,8 +60,16 @@ export interface RunnerOptions extends TableOptions {
   /** Return after so many jobs; 0 = never. */
   num: number
   concurrency: number | 'auto'
+  /** Where matches that the config does not name come from, and who asks; left out = they stand in the config alone. */
+  optHub?: OptHubAccess
   stop: Stop
   observer?: WorkerObserver
+}
+
+/** An OptHub, and who the runner is to it. */
+export interface OptHubAccess {
+  endpoints: OptHubEndpoints
+  account: Account
 }
 
 /** The table and the queues of one place. */
@@ -97,11 +110,11 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   const cleanup = createCleanup(log)
   try {
     observer.stateChanged('starting')
-    const [table, executor, { KINDS }, { createLocalMatchSource }] = await together([
+    const [table, executor, matches, { KINDS }] = await together([
       connectTable(options, cleanup),
       connectExecutor(options, cleanup),
+      connectMatches(options, cleanup),
       import('./kinds/index.ts'),
-      import('./matches/local/local-matches.ts'),
     ])
     const queue = table.queue(kind)
     const scorerQueue =
@@ -113,7 +126,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     const handler = create({
       store: table.store,
       executor,
-      matches: createLocalMatchSource(localMatches(config)),
+      matches: matches.source,
       clock,
       settings: kindSettings(options),
       ...(scorerQueue === undefined ? {} : { forward: (body) => scorerQueue.send(body) }),
@@ -128,7 +141,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
         store: (signal) => table.store.probe(signal),
         queue: (signal) => queue.probe(signal),
         credentials: async (signal) => {
-          await Promise.all([table.store.probe(signal), queue.probe(signal)])
+          await Promise.all([table.store.probe(signal), queue.probe(signal), matches.probe(signal)])
         },
       },
       concurrency: options.concurrency === 'auto' ? availableParallelism() : options.concurrency,
@@ -210,6 +223,28 @@ async function connectExecutor(options: RunnerOptions, cleanup: Cleanup): Promis
   })
   cleanup.defer('Docker', () => executor.close())
   return executor
+}
+
+/** The matches of the config, and OptHub's where somebody is logged in there. */
+async function connectMatches(
+  { kind, config, dataDir, optHub, stop, log }: RunnerOptions,
+  cleanup: Cleanup,
+): Promise<{ source: MatchSource; probe: Probe }> {
+  const { createLocalMatchSource } = await import('./matches/local/local-matches.ts')
+  const configured = createLocalMatchSource(localMatches(config))
+  if (optHub === undefined) return { source: configured, probe: () => Promise.resolve() }
+  const { connectOptHub } = await import('./matches/opthub/opthub.ts')
+  const role = kind === 'evaluator' ? 'problem' : 'indicator'
+  const remote = await connectOptHub(
+    { ...optHub, role, ttlSeconds: config.match_ttl, dataDir, log },
+    stop.drain,
+  )
+  cleanup.defer('OptHub', () => remote.close())
+  log.info('Logged in to OptHub', { username: remote.username })
+  return {
+    source: chooseSource(Object.keys(config.matches), configured, remote.source),
+    probe: (signal) => remote.probe(signal),
+  }
 }
 
 /** Seconds that a container of these settings may work at most. */

@@ -23,10 +23,12 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   config: ['core', 'interface'],
   demo: ['core'],
   embedded: ['core'],
+  processes: ['core'],
   'queues/sqs': ['interface', 'core', 'aws'],
   'stores/dynamodb': ['interface', 'core', 'aws', 'policy'],
   'executors/docker': ['interface', 'core'],
   'matches/local': ['interface', 'core'],
+  'matches/opthub': ['interface', 'core'],
   kinds: ['interface', 'core', 'policy', 'records'],
   app: [
     'interface',
@@ -41,6 +43,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'stores/dynamodb',
     'executors/docker',
     'matches/local',
+    'matches/opthub',
   ],
   index: ['app', 'config', 'core', 'interface'],
   cli: [
@@ -53,7 +56,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'demo',
     'embedded',
     'kinds',
+    'processes',
     'executors/docker',
+    'matches/opthub',
   ],
 }
 
@@ -65,7 +70,10 @@ const VENDORS: Record<string, readonly string[]> = {
   '@aws-sdk/client-dynamodb': ['stores/dynamodb'],
   dynalite: ['embedded'],
   'classic-level': ['embedded'],
+  'aws-jwt-verify': ['matches/opthub'],
+  '@napi-rs/keyring': ['matches/opthub'],
   commander: ['cli'],
+  '@inquirer/prompts': ['cli'],
   chalk: ['cli'],
   yaml: ['config'],
   zod: ['config'],

@@ -143,12 +143,18 @@ function missing({ label, flags }: Field, why: string): OperatorError {
   return new OperatorError(`${label} is missing`, why, `Give it by ${flags}.`, EXIT.usage)
 }
 
-function givenProcessName(io: Io, flags: LoginFlags): string | undefined {
+/** The process's name by flag or environment. */
+export function givenProcessName(io: Io, flags: LoginFlags): string | undefined {
   const name = flags.processName ?? variable(io, 'OPTHUB_PROCESS_NAME')
   const problem = name === undefined ? undefined : processNameProblem(name)
   if (problem === undefined) return name
   const where = flags.processName === undefined ? 'OPTHUB_PROCESS_NAME' : '--process-name'
   throw new OperatorError(`${where}: ${problem}`, '', 'Choose another name.', EXIT.usage)
+}
+
+/** Whether flags or environment say who logs in. */
+export function isAccountGiven(io: Io, flags: LoginFlags): boolean {
+  return givenUsername(io, flags) !== undefined || flags.passwordStdin === true
 }
 
 function givenUsername(io: Io, flags: LoginFlags): string | undefined {

@@ -17,6 +17,9 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
+/** Verbs that may ask for a name or a password. */
+const MAY_ASK = new Set(['login', 'evaluator', 'scorer'])
+
 /** The process's own entry: the only place that ends it. */
 export async function start(): Promise<void> {
   const io = processIo()
@@ -26,7 +29,10 @@ export async function start(): Promise<void> {
   })
   const [, name = '', ...argv] = process.argv
   const isOld = basename(name, '.js') === 'opthub-runner-start'
-  await end(await main(isOld ? fromOldArguments(argv) : argv, io))
+  const args = isOld ? fromOldArguments(argv) : argv
+  // What is typed while the program loads must be neither shown nor lost.
+  if (MAY_ASK.has(args[0] ?? '')) (await import('./typed-lines.ts')).holdTerminal(args, io)
+  await end(await main(args, io))
 }
 
 async function show(error: unknown, session: Session): Promise<number> {

@@ -4,6 +4,7 @@ const TAKES_VALUE = new Set([
   '-c',
   '--config',
   '--process-name',
+  '--username',
   '--num',
   '--concurrency',
   '--log-level',

@@ -5,11 +5,27 @@ import { EXIT, OperatorError, StoppedError } from '../core/errors.ts'
 import { observeAll } from '../core/observer.ts'
 import type { KindName } from '../kinds/index.ts'
 import type { RunningProcess } from '../processes/running-process.ts'
+import type { OptHubAccess } from '../app.ts'
+import { needOfOptHub } from '../matches/choose-source.ts'
 import type { Session } from './io.ts'
-import { addConfigFlags, addLocalFlag, loadSettings, warningFields, type SettingFlags } from './settings.ts'
+import {
+  addLoginFlags,
+  askForRunner,
+  givenProcessName,
+  isAccountGiven,
+  type LoginFlags,
+} from './login-prompts.ts'
+import { releaseTerminal } from './typed-lines.ts'
+import {
+  addConfigFlags,
+  addLocalFlag,
+  loadSettings,
+  warningFields,
+  type SettingFlags,
+  type Settings,
+} from './settings.ts'
 
-interface RunFlags extends SettingFlags {
-  processName?: string
+interface RunFlags extends SettingFlags, LoginFlags {
   drainQueue?: true
   json?: true
 }
@@ -17,7 +33,7 @@ interface RunFlags extends SettingFlags {
 /** Defines the verb of a kind of jobs: flags, and an action that works its queue. */
 export function defineRunner(kind: KindName, command: Command, session: Session): void {
   command.argument('[command...]', "takes the place of the image's own command (or OPTHUB_COMMAND)")
-  addLocalFlag(addConfigFlags(command))
+  addLoginFlags(addLocalFlag(addConfigFlags(command)))
     .option('--process-name <name>', 'shown in logs and on containers (or OPTHUB_PROCESS_NAME)')
     .option('--num <n>', 'end after so many jobs; 0 = never')
     .option('--once', 'end after one job')
@@ -29,7 +45,11 @@ export function defineRunner(kind: KindName, command: Command, session: Session)
     .option('--json', 'log JSON lines even on a terminal')
     .addHelpText('after', SIGNAL_HELP)
     .action(async (words: string[]) => {
-      session.exitCode = await runKind(kind, words, command.opts<RunFlags>(), session)
+      try {
+        session.exitCode = await runKind(kind, words, command.opts<RunFlags>(), session)
+      } finally {
+        releaseTerminal(session.io)
+      }
     })
 }
 
@@ -44,11 +64,14 @@ async function runKind(kind: KindName, words: string[], flags: RunFlags, session
   if (flags.once === true && flags.num !== undefined) {
     throw new OperatorError('--once and --num exclude each other', '', 'Use one of them.', EXIT.usage)
   }
-  const processName = readProcessName(kind, flags, session)
+  // Wrong words are said before wrong settings.
+  givenProcessName(session.io, flags)
   const local = flags.local === true
-  const { config, warnings, dataDir } = await loadSettings(session, flags, (found) =>
-    needsOf(kind, found, local),
-  )
+  const settings = await loadSettings(session, flags, (found) => needsOf(kind, found, local))
+  const { config, warnings, dataDir } = settings
+  const { processName, optHub } = await identify(kind, settings, flags, session)
+  // It is held from the start where questions were possible; from here on its keys are signals again.
+  releaseTerminal(session.io)
 
   const [{ runRunner }, { openProcess }, { createStop }, { watchSignals }, { openRunnerLog }] =
     await Promise.all([
@@ -87,6 +110,7 @@ async function runKind(kind: KindName, words: string[], flags: RunFlags, session
       drainQueue: flags.drainQueue === true,
       num: config.num,
       concurrency: config.concurrency,
+      ...(optHub === undefined ? {} : { optHub }),
       stop,
       log: running.watch(log),
       observer: observer === undefined ? running : observeAll([observer, running]),
@@ -106,10 +130,40 @@ async function runKind(kind: KindName, words: string[], flags: RunFlags, session
 }
 
 function needsOf(kind: KindName, config: Config, local: boolean): Need[] {
+  // OptHub's cloud knows nothing of the queues and the table of this machine.
   if (local) return ['matches']
-  const needs: Need[] = [`${kind}_queue_url`, 'table_name', 'region_name', 'matches']
+  const needs: Need[] = [`${kind}_queue_url`, 'table_name', 'region_name']
   if (kind === 'evaluator' && config.forward) needs.push('scorer_queue_url')
   return needs
+}
+
+/** What the process is called, and who it is to OptHub where matches come from there. */
+async function identify(
+  kind: KindName,
+  { config, dataDir }: Settings,
+  flags: RunFlags,
+  session: Session,
+): Promise<{ processName: string; optHub?: OptHubAccess }> {
+  const { io } = session
+  const need = flags.local === true ? 'none' : needOfOptHub(Object.keys(config.matches))
+  if (need === 'none')
+    return { processName: givenProcessName(io, flags) ?? defaultProcessName(kind, session) }
+  const [{ endpointsOf }, { createLoginStore }] = await Promise.all([
+    import('./opthub.ts'),
+    import('../matches/opthub/token-store.ts'),
+  ])
+  const endpoints = endpointsOf(config, flags)
+  const stored = (await createLoginStore({ dataDir, endpoints }).peek())?.username
+  if (need === 'possible' && stored === undefined && !isAccountGiven(io, flags)) {
+    return { processName: givenProcessName(io, flags) ?? defaultProcessName(kind, session) }
+  }
+  const { processName, account } = await askForRunner({ io, flags, stored })
+  if (account !== 'stored') session.secrets = [...session.secrets, account.password]
+  return { processName, optHub: { endpoints, account } }
+}
+
+function defaultProcessName(kind: KindName, { io }: Session): string {
+  return `${kind}-${io.hostname}-${io.pid}`
 }
 
 /** The words of the command line, else those of OPTHUB_COMMAND, which knows no quotes; none = the image's own. */
@@ -117,18 +171,4 @@ function commandOf(words: readonly string[], { io }: Session): readonly string[]
   if (words.length > 0) return words
   const fromEnvironment = (io.environment['OPTHUB_COMMAND'] ?? '').split(/\s+/).filter((word) => word !== '')
   return fromEnvironment.length > 0 ? fromEnvironment : undefined
-}
-
-function readProcessName(kind: KindName, flags: RunFlags, { io }: Session): string {
-  const fromEnvironment = io.environment['OPTHUB_PROCESS_NAME']
-  const name = flags.processName ?? (fromEnvironment === '' ? undefined : fromEnvironment)
-  if (name === undefined) return `${kind}-${io.hostname}-${io.pid}`
-  if (/^\P{Cc}{1,128}$/u.test(name) && name.trim() !== '') return name
-  const where = flags.processName === undefined ? 'OPTHUB_PROCESS_NAME' : '--process-name'
-  throw new OperatorError(
-    `${where}: a process name has 1 to 128 characters, none of them a control character`,
-    '',
-    'Choose another name.',
-    EXIT.usage,
-  )
 }

@@ -273,17 +273,30 @@ function completed(values: Partial<Config>, written: RawMap, environment: Enviro
     config.heartbeat_interval = Math.min(config.heartbeat_interval, third)
   if (written['wait_time'] === undefined) config.wait_time = Math.min(config.wait_time, Math.floor(third))
   config.endpoint_url = withAwsEndpoints(config.endpoint_url, environment)
+  config.opthub = withCognitoEndpoint(config.opthub, environment)
   const region = config.region_name ?? guessRegion(config, environment)
   if (region !== undefined) config.region_name = region
   return config
 }
 
 function withAwsEndpoints(given: Config['endpoint_url'], environment: Environment): Config['endpoint_url'] {
-  if (environment['AWS_IGNORE_CONFIGURED_ENDPOINT_URLS']?.toLowerCase() === 'true') return given
+  if (ignoresAwsEndpoints(environment)) return given
   const sqs = given.sqs ?? (environment['AWS_ENDPOINT_URL_SQS'] || environment['AWS_ENDPOINT_URL'])
   const dynamodb =
     given.dynamodb ?? (environment['AWS_ENDPOINT_URL_DYNAMODB'] || environment['AWS_ENDPOINT_URL'])
   return { ...(sqs ? { sqs } : {}), ...(dynamodb ? { dynamodb } : {}) }
+}
+
+function withCognitoEndpoint(given: Config['opthub'], environment: Environment): Config['opthub'] {
+  if (given.cognito_url !== undefined || ignoresAwsEndpoints(environment)) return given
+  // The variable for all services is meant for those of the config, not for OptHub's own user pool.
+  const general = given.user_pool_id === undefined ? undefined : environment['AWS_ENDPOINT_URL']
+  const url = environment['AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER'] || general
+  return url ? { ...given, cognito_url: url } : given
+}
+
+function ignoresAwsEndpoints(environment: Environment): boolean {
+  return environment['AWS_IGNORE_CONFIGURED_ENDPOINT_URLS']?.toLowerCase() === 'true'
 }
 
 function guessRegion(config: Config, environment: Environment): string | undefined {

@@ -74,6 +74,7 @@ const match = z.strictObject(
   explain('a map with `problem` and `indicator`'),
 )
 
+const USER_POOL = 'the id of a user pool, such as ap-northeast-1_Ab12Cd34E'
 const SLOTS = 'a whole number from 1 to 1000, or auto'
 const UUID_OR_STAR = /^(\*|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$/
 
@@ -191,6 +192,26 @@ export const configSchema = z.object(
       .meta({ also: { type: 'string' } })
       .default({})
       .describe('other servers that speak the protocols of SQS and DynamoDB'),
+    opthub: z
+      .strictObject(
+        {
+          api_url: httpUrl().optional().describe('the GraphQL API'),
+          client_id: text('the id of an app client').optional().describe('app client of the user pool'),
+          user_pool_id: z
+            .string(explain(USER_POOL))
+            .regex(/^[\w-]+_[A-Za-z0-9]+$/, explain(USER_POOL))
+            .optional()
+            .describe('user pool of Cognito'),
+          region: text('the name of an AWS region')
+            .regex(/^[a-z0-9-]+$/, explain('the name of an AWS region, such as ap-northeast-1'))
+            .optional()
+            .describe("its region; left out = the one in the pool's id"),
+          cognito_url: httpUrl().optional().describe('another server that speaks the protocol of Cognito'),
+        },
+        explain('a map of api_url, client_id, user_pool_id, region and cognito_url'),
+      )
+      .default({})
+      .describe('another OptHub than the real one, for tests and self-hosting'),
     docker: z
       .strictObject(
         {
@@ -242,7 +263,7 @@ export const SECRET_KEYS: ReadonlySet<string> = new Set(['access_key_id', 'secre
 
 /** The JSON Schema of the file, for editors. */
 export function configJsonSchema(): object {
-  return z.toJSONSchema(configSchema, {
+  const schema = z.toJSONSchema(configSchema, {
     io: 'output',
     override({ zodSchema, jsonSchema }) {
       // What has a default may be left out, although it is always there in what the loader returns.
@@ -261,6 +282,9 @@ export function configJsonSchema(): object {
       }
     },
   })
+  // `also` is our own word, which zod copies and no JSON Schema knows.
+  const text = JSON.stringify(schema, (key, value: unknown) => (key === 'also' ? undefined : value))
+  return JSON.parse(text) as object
 }
 
 function hasDefault(schema: unknown): boolean {

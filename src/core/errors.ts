@@ -60,15 +60,18 @@ export class NotYetError extends Error {
   readonly retryAfterSeconds: number
   /** Resolves when a try is worth while before that; never rejects. */
   readonly sooner: Promise<void> | undefined
+  /** How far off its time is, in any measure: of too many that wait the farthest are given back. */
+  readonly distance: number
 
   constructor(
     message: string,
     retryAfterSeconds: number,
-    options?: ErrorOptions & { sooner?: Promise<void> },
+    options: ErrorOptions & { sooner?: Promise<void>; distance?: number } = {},
   ) {
     super(message, options)
     this.retryAfterSeconds = retryAfterSeconds
-    this.sooner = options?.sooner
+    this.sooner = options.sooner
+    this.distance = options.distance ?? Infinity
   }
 }
 

@@ -57,6 +57,15 @@ export interface WorkerOptions<P, I, R> {
 
 const ACK_RETRIES = 5
 
+/** Ten receives (SQS counts each) take more than an hour, and yet nobody waits long for one that is away. */
+const LONGEST_RETURN_SECONDS = 600
+
+/** A message that waits outside the slots. */
+interface Held {
+  distance: number
+  giveBack(): void
+}
+
 /**
  * Works a queue until it is drained, told to stop, or has done `num` jobs. Resolves when no job of its own is left;
  * rejects with the abort signal's reason after a forced stop, and with the queue's OperatorError.
@@ -71,7 +80,7 @@ class Worker<P, I, R> {
   readonly #slots: Slots
   readonly #breaker: Breaker
   readonly #active = new Set<Promise<void>>()
-  #held = 0
+  readonly #held = new Set<Held>()
   #done = 0
 
   constructor(options: WorkerOptions<P, I, R>) {
@@ -231,7 +240,7 @@ class Worker<P, I, R> {
         outcome = await processJob(kind.handler, payload, job)
         await this.#acknowledge(delivery, lease, log)
       } catch (error) {
-        if (error instanceof NotYetError && this.#held < this.#o.maxHeld && !drain.aborted) {
+        if (error instanceof NotYetError && !drain.aborted && this.#makeRoom(error.distance)) {
           outcome = 'held'
           // Said once per delivery: a job may look whether its time has come every second, for an hour.
           if (!waited) log.info('Job waits', { reason: error.message })
@@ -260,35 +269,63 @@ class Worker<P, I, R> {
     }
   }
 
+  /** Whether one more message can be held; one that is farther from its time may have to give way. */
+  #makeRoom(distance: number): boolean {
+    if (this.#held.size < this.#o.maxHeld) return true
+    let farthest: Held | undefined
+    for (const held of this.#held) {
+      if (farthest === undefined || held.distance > farthest.distance) farthest = held
+    }
+    if (farthest === undefined || farthest.distance <= distance) return false
+    farthest.giveBack()
+    return true
+  }
+
   /** Waits outside the slots, the message held by its heartbeat. False = it was given back or lost meanwhile. */
   async #hold(notYet: NotYetError, delivery: Delivery, lease: Lease, log: Logger): Promise<boolean> {
     const { drain, clock } = this.#o
+    const { retryAfterSeconds, sooner, distance } = notYet
     const wait = new AbortController()
     const stop = (): void => {
       wait.abort()
     }
-    this.#held += 1
+    const held: Held = {
+      distance,
+      giveBack: () => {
+        this.#held.delete(held)
+        stop()
+      },
+    }
+    this.#held.add(held)
     lease.signal.addEventListener('abort', stop, { once: true })
     drain.addEventListener('abort', stop, { once: true })
     try {
-      const { retryAfterSeconds, sooner } = notYet
       const time = clock.sleep(retryAfterSeconds * 1000, wait.signal)
       await (sooner === undefined ? time : Promise.race([time, sooner]))
       wait.signal.throwIfAborted()
       return true
     } catch {
-      // A lost lease leaves the message alone; a stop gives it back at once.
+      // A lost lease leaves the message alone.
       if (!(lease.signal.reason instanceof LeaseLostError)) {
         await lease.end()
-        await this.#release(delivery, 0, log)
+        await this.#release(delivery, this.#releaseDelay(notYet, delivery), log)
       }
       return false
     } finally {
       wait.abort()
-      this.#held -= 1
+      this.#held.delete(held)
       lease.signal.removeEventListener('abort', stop)
       drain.removeEventListener('abort', stop)
     }
+  }
+
+  /** Seconds until a message comes again that there was no room for. */
+  #releaseDelay({ retryAfterSeconds }: NotYetError, { attempt }: Delivery): number {
+    if (this.#o.drain.aborted || this.#o.abort.aborted) return 0
+    return Math.max(
+      Math.ceil(retryAfterSeconds),
+      Math.min(releaseDelaySeconds(attempt), LONGEST_RETURN_SECONDS),
+    )
   }
 
   /** Decides by the class of what was thrown; see core/errors.ts. */

@@ -10,8 +10,8 @@ export interface Trial {
   trialNo: string
 }
 
-/** The three series of items that a participant has in a match. */
-export type Series = 'Solutions' | 'Evaluations' | 'Scores'
+/** The series of items that a participant has in a match. */
+export type Series = 'Solutions' | 'Evaluations' | 'Scores' | 'Rejudgings'
 
 /** How a result ended; the prefix of its sort key. */
 export type Status = 'Success' | 'Failed'

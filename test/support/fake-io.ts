@@ -54,6 +54,10 @@ export class FakeIo implements Io {
     this.#signals.emit('signal', signal)
   }
 
+  kill(pid: number, signal: 'SIGTERM' | 0): void {
+    process.kill(pid, signal)
+  }
+
   exit(code: number): void {
     this.exits.push(code)
   }

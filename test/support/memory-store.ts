@@ -1,7 +1,7 @@
-import type { Json } from '../../src/core/json.ts'
+import { formatJson, type Json } from '../../src/core/json.ts'
 import type { WriteOutcome } from '../../src/core/kind.ts'
 import { assertStorable } from '../../src/stores/dynamodb/item-checks.ts'
-import type { Item, Key, Range, Store } from '../../src/stores/store.ts'
+import type { Item, Key, Range, RemoveOutcome, Store } from '../../src/stores/store.ts'
 
 /** A table in memory that counts what is read; passed in where the wire doesn't matter. */
 export class MemoryStore implements Store {
@@ -13,7 +13,7 @@ export class MemoryStore implements Store {
   queries = 0
   puts = 0
   /** Called before each call; throws what the table is to fail with, or changes it between two reads. */
-  before: (call: 'get' | 'put' | 'query', key: string) => void | Promise<void> = () => undefined
+  before: (call: 'get' | 'put' | 'query' | 'remove', key: string) => void | Promise<void> = () => undefined
 
   async probe(): Promise<void> {}
   close(): void {}
@@ -33,6 +33,17 @@ export class MemoryStore implements Store {
     if (this.items.has(nameOf(onlyIfAbsent))) return 'exists'
     for (const item of items) this.add(item)
     return 'written'
+  }
+
+  async remove(items: readonly Item[], absent: readonly Key[]): Promise<RemoveOutcome> {
+    for (const item of [...items, ...absent]) await this.before('remove', nameOf(item))
+    const isAsGiven = (item: Item): boolean => {
+      const stored = this.items.get(nameOf(item))
+      return stored !== undefined && Object.keys(item).every((name) => isSame(stored[name], item[name]))
+    }
+    if (!items.every(isAsGiven) || absent.some((key) => this.items.has(nameOf(key)))) return 'changed'
+    for (const item of items) this.items.delete(nameOf(item))
+    return 'removed'
   }
 
   async *query(id: string, range: Range, signal?: AbortSignal): AsyncGenerator<Item> {
@@ -64,7 +75,8 @@ export class MemoryStore implements Store {
     this.items.set(nameOf(item), item)
   }
 
-  remove(key: Key): void {
+  /** Takes an item out, whatever it is. */
+  drop(key: Key): void {
     this.items.delete(nameOf(key))
   }
 
@@ -83,6 +95,10 @@ function nameOf(key: Readonly<Record<string, Json>> | Key): string {
 function textOf(value: Json | undefined): string {
   if (typeof value !== 'string') throw new TypeError('a key is text')
   return value
+}
+
+function isSame(a: Json | undefined, b: Json | undefined): boolean {
+  return a !== undefined && b !== undefined && formatJson(a) === formatJson(b)
 }
 
 function pick(item: Item, attributes: readonly string[]): Item {

@@ -16,13 +16,14 @@ export function define(command: Command, session: Session): void {
 }
 
 async function serve(flags: LocalFlags, session: Session): Promise<void> {
-  const [{ dataFolder }, { embeddedFolder, openEmbedded }, { createStop }, { watchSignals }, logging] = await Promise.all([
-    import('../../config/paths.ts'),
-    import('../../embedded/index.ts'),
-    import('../../core/stop.ts'),
-    import('../signals.ts'),
-    import('../logging.ts'),
-  ])
+  const [{ dataFolder }, { embeddedFolder, openEmbedded }, { createStop }, { watchSignals }, logging] =
+    await Promise.all([
+      import('../../config/paths.ts'),
+      import('../../embedded/index.ts'),
+      import('../../core/stop.ts'),
+      import('../signals.ts'),
+      import('../logging.ts'),
+    ])
   const { io, debug } = session
   const dataDir = dataFolder(io.environment, io.platform)
   const log = logging.createPlainLog(session, debug ? 'DEBUG' : 'WARNING')

@@ -1,5 +1,6 @@
 import type { Inspection, Inspector, QueueReport, TableReport } from '../../app.ts'
 import type { Config } from '../../config/schema.ts'
+import { EXIT, OperatorError } from '../../core/errors.ts'
 import type { KindName } from '../../kinds/index.ts'
 import { failed, failedBy, ok, unchecked, type Check, type Finding } from './finding.ts'
 
@@ -101,10 +102,21 @@ function describeSkew(skewMs: number): string {
   return `${amount} ${skewMs > 0 ? 'behind' : 'ahead of'} the server's`
 }
 
+/** What was answered, or that nothing was named to be asked. */
+async function answerOf<T>(asked: Promise<Inspection<T>>): Promise<Inspection<T> | Finding> {
+  try {
+    return await asked
+  } catch (error) {
+    if (error instanceof OperatorError && error.exitCode === EXIT.config) return unchecked(error.what)
+    throw error
+  }
+}
+
 const REFUSED = 'the credentials were refused'
 
-async function checkQueue(answer: Promise<Inspection<QueueReport>>): Promise<Finding> {
-  const report = await answer
+async function checkQueue(asked: Promise<Inspection<QueueReport>>): Promise<Finding> {
+  const report = await answerOf(asked)
+  if ('status' in report) return report
   if ('problem' in report) return report.blames === 'service' ? failedBy(report.problem) : unchecked(REFUSED)
   const { messages } = report.found
   if (messages === undefined)
@@ -121,7 +133,9 @@ async function checkRedrive(
   if (report === undefined || 'problem' in report) return unchecked('the queue could not be asked')
   const { redrive } = report.found
   if (redrive === 'unknown') return unchecked('the credentials may not ask (sqs:GetQueueAttributes)')
-  const command = setRedrive((kind === 'evaluator' ? config.evaluator_queue_url : config.scorer_queue_url) ?? '')
+  const command = setRedrive(
+    (kind === 'evaluator' ? config.evaluator_queue_url : config.scorer_queue_url) ?? '',
+  )
   if (redrive === 'none') {
     return failed(
       'the queue has none: messages that nobody can read come back until they expire',
@@ -147,10 +161,11 @@ function setRedrive(queueUrl: string): string {
 }
 
 async function checkTable(
-  answer: Promise<Inspection<TableReport>>,
+  asked: Promise<Inspection<TableReport>>,
   { config, local }: AwsContext,
 ): Promise<Finding> {
-  const report = await answer
+  const report = await answerOf(asked)
+  if ('status' in report) return report
   if ('problem' in report) return report.blames === 'service' ? failedBy(report.problem) : unchecked(REFUSED)
   const { status } = report.found
   const name = local ? "this machine's own" : (config.table_name ?? '')

@@ -32,6 +32,7 @@ export function unchecked(because: string): Finding {
 
 /** What an error says to somebody at the terminal. `fix` is for errors that know none themselves. */
 export function failedBy(error: unknown, fix = 'Try again; if it stays so, please report it.'): Finding {
+  if (error instanceof DOMException && error.name === 'TimeoutError') return NO_ANSWER
   if (!(error instanceof OperatorError)) return failed(messageOf(error), fix)
   const why = error.why === '' ? '' : `: ${error.why}`
   return failed(`${error.what}${why}`, error.hint)
@@ -42,31 +43,30 @@ export function failedBy(error: unknown, fix = 'Try again; if it stays so, pleas
  * `timeoutMs` has failed; none can end the others.
  */
 export async function* runChecks(checks: readonly Check[], timeoutMs: number): AsyncGenerator<CheckResult> {
-  const running = checks.map(async ({ id, title, run }) => {
-    const finding = await inTime(run, timeoutMs).catch((error: unknown) => failedBy(error))
+  const running = checks.map(async (check) => {
+    const { id, title } = check
+    const finding = await inTime(check, timeoutMs).catch((error: unknown) => failedBy(error))
     return { id, title, ...finding }
   })
   for (const result of running) yield await result
 }
 
-async function inTime(run: Check['run'], timeoutMs: number): Promise<Finding> {
+async function inTime(check: Check, timeoutMs: number): Promise<Finding> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<Finding>((resolve) => {
     timer = setTimeout(() => {
-      resolve(noAnswer(timeoutMs))
+      resolve(NO_ANSWER)
     }, timeoutMs)
   })
   try {
-    return await Promise.race([run(), late])
+    return await Promise.race([check.run(), late])
   } finally {
     clearTimeout(timer)
   }
 }
 
-/** Nothing came in time. */
-export function noAnswer(timeoutMs: number): Finding {
-  return failed(
-    `there was no answer within ${timeoutMs / 1000} seconds`,
-    'Check the network connection, firewalls and proxies between this machine and what is asked.',
-  )
-}
+/** Nothing came in time, as the check or its signal saw it. */
+const NO_ANSWER = failed(
+  'there was no answer in time',
+  'Check the network connection, firewalls and proxies between this machine and what is asked.',
+)

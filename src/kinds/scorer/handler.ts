@@ -14,6 +14,7 @@ import type { KindServices } from '../services.ts'
 import { Histories, type Earlier } from './history.ts'
 import { Order } from './order.ts'
 import { readScoreOutput } from './output.ts'
+import { Premises } from './premises.ts'
 
 /** What a score needs. */
 export interface ScorerInput {
@@ -29,48 +30,77 @@ export function createScorer(services: KindServices): Handler<Trial, ScorerInput
   const { store, clock, settings } = services
   const images = new MatchImages('scorer', 'indicator', services)
   const histories = new Histories(store, clock)
-  const order = new Order(store, clock, settings.orderTimeoutSeconds * 1000)
+  const timeoutMs = settings.orderTimeoutSeconds * 1000
+  const order = settings.ordered ? new Order(store, clock, timeoutMs) : undefined
+  const premises = new Premises(store, clock, timeoutMs)
+
+  function finish(trial: Trial): void {
+    order?.noteEnd(trial)
+    premises.forget(trial)
+  }
+
   return {
     identify: identifyTrial,
 
     prepare: (trial, job) =>
       sideBySide(job.signal, async (start) => {
-        await order.lookAgain(trial)
+        const hasWaited = order?.hasWaited(trial) === true
+        if (hasWaited) await order.wait(trial)
         const settled = start((signal) => isSettled(store, SERIES, trial, signal))
         const recipe = start((signal) => images.resolve(trial, signal, job.log))
         const key = resultKey('Evaluations', 'Success', trial)
         const evaluation = start((signal) => readPatiently(() => store.get(key, signal), clock, signal))
-        const readEarlier = (): Promise<Earlier> => start((signal) => histories.read(trial, signal))
-        const earlier = histories.isPast(trial) ? undefined : readEarlier()
+        const readEarlier = (): Promise<Earlier> =>
+          start(async (signal) => {
+            const read = (): Promise<Earlier> => histories.read(trial, signal)
+            return order === undefined ? await read() : await order.scout(trial, read, job.log)
+          })
+        const isPast = histories.isPast(trial)
+        const mustWait = !hasWaited && order?.isBehind(trial) === true
+        const earlier = isPast || mustWait ? undefined : readEarlier()
         if (await settled) {
-          order.forget(trial)
+          finish(trial)
           return 'settled'
         }
+        if (mustWait) await order.wait(trial)
         const ready = await recipe
         // It was final and is not any more: somebody has it judged again.
-        if (earlier === undefined) histories.forget(trial)
+        if (isPast) histories.forget(trial)
         const before = await (earlier ?? readEarlier())
-        if (settings.ordered) order.assertInTurn(trial, before.blocker, job.log)
         const item = await evaluation
-        if (item === undefined) throw missing(trial)
+        if (item === undefined) {
+          await premises.assertNoneToCome(trial, before.rejudging)
+          throw missing(trial)
+        }
+        premises.note(job, item, before.rejudging)
         return { recipe: ready, evaluation: readEvaluation(item), earlier: before }
       }),
 
-    run: (trial, { recipe, evaluation, earlier }, job) =>
-      order.whileRunning(trial, () =>
+    run: (trial, { recipe, evaluation, earlier }, job) => {
+      const work = (): Promise<ExactNumber> =>
         images.run({
           trial,
           recipe,
           input: inputOf(evaluation, earlier),
           read: readScoreOutput,
           job,
-        }),
-      ),
+        })
+      return order === undefined ? work() : order.whileRunning(trial, work)
+    },
 
-    saveSuccess: (trial, score, job) =>
-      saveResult(store, SERIES, trial, scoreItem(trial, spanOf(job, clock), score), job),
+    saveSuccess: async (trial, score, job) => {
+      await premises.assertStillTrue(trial, job)
+      const outcome = await saveResult(store, SERIES, trial, scoreItem(trial, spanOf(job, clock), score), job)
+      finish(trial)
+      return outcome
+    },
 
-    saveFailure: (trial, failure, job) => saveFailedResult(store, SERIES, trial, failure, job, clock),
+    saveFailure: async (trial, failure, job) => {
+      await premises.assertStillTrue(trial, job)
+      const outcome = await saveFailedResult(store, SERIES, trial, failure, job, clock)
+      finish(trial)
+      return outcome
+    },
   }
 }
 

@@ -1,5 +1,8 @@
+import { totalmem } from 'node:os'
+import { constrainedMemory } from 'node:process'
 import type { Clock } from '../../core/clock.ts'
 import { partitionOf, type Trial } from '../../records/keys.ts'
+import { lastRejudging } from '../../records/rejudging.ts'
 import type { Store } from '../../stores/store.ts'
 import { addParts, listBytes, NO_BLOCKS, type Blocks } from './blocks.ts'
 import { surveyTrials, type Survey } from './survey.ts'
@@ -10,6 +13,8 @@ export interface Earlier {
   listBytes: () => Iterable<Uint8Array>
   /** TrialNo of the first earlier solution whose results are not final. */
   blocker: string | undefined
+  /** The participant's last rejudging at that time. */
+  rejudging: string
 }
 
 /** What is remembered of one participant in one match. */
@@ -17,10 +22,13 @@ interface Known {
   /** All trials up to this number are final, and `blocks` holds those of them that have both results. */
   watermark: number
   blocks: Blocks
-  /** Monotonic ms after which everything is read anew: a rejudged trial is final twice. */
+  /** It was read after this rejudging; after another one it is worth nothing. */
+  rejudging: string
+  /** Monotonic ms after which everything is read anew: results may have been changed by hand. */
   staleAtMs: number
 }
 
+const NOTHING = { watermark: -1, blocks: NO_BLOCKS }
 const STALE_AFTER_MS = 10 * 60_000
 /** Reading anew takes at most one part in so many of the time. */
 const REREAD_SHARE = 100
@@ -28,10 +36,14 @@ const REREAD_SHARE = 100
 const LATE_SOLUTION_MS = 10 * 60_000
 /** What a participant costs besides the text. */
 const OVERHEAD_BYTES = 1024
+const LEAST_BYTES = 64 * 1024 ** 2
+/** Several scorers may share a machine. */
+const MEMORY_SHARE = 16
 
 /**
  * The histories of all participants. Up to a watermark everything is final and remembered as the text that images
- * get; only what is above it is read. Bounded: the histories that were not used for the longest time are forgotten.
+ * get; only what is above it is read. Bounded: the histories that were not used for the longest time are forgotten,
+ * but never the last one, however long it is: it would be in memory anyway, and read again and again.
  */
 export class Histories {
   readonly #store: Store
@@ -40,8 +52,10 @@ export class Histories {
   /** The one that was used last stands last. */
   readonly #known = new Map<string, Known>()
   #bytes = 0
+  /** Grows whenever something is forgotten because it is wrong: reads begun before that are not remembered. */
+  #age = 0
 
-  constructor(store: Store, clock: Clock, maxBytes = 64 * 1024 ** 2) {
+  constructor(store: Store, clock: Clock, maxBytes = defaultMaxBytes()) {
     this.#store = store
     this.#clock = clock
     this.#maxBytes = maxBytes
@@ -55,26 +69,48 @@ export class Histories {
 
   /** Forgets a participant, whose results were changed. */
   forget(trial: Trial): void {
+    this.#age += 1
     this.#drop(nameOf(trial))
   }
 
   /** Reads what is new before a trial. Several may read for one participant at the same time. */
   async read(trial: Trial, signal: AbortSignal): Promise<Earlier> {
+    const age = this.#age
     const startMs = this.#clock.now()
     const known = this.#recall(trial, startMs)
-    const watermark = known?.watermark ?? -1
+    const lastOne = lastRejudging(this.#store, trial, signal)
+    if (known !== undefined) {
+      // Side by side: if there was no rejudging until now, what is remembered was right until now.
+      const [rejudging, survey] = await Promise.all([lastOne, this.#survey(trial, known, signal)])
+      if (rejudging === known.rejudging) return this.#add(trial, known, survey, age)
+      this.forget(trial)
+    }
+    // First the rejudging, then the results: a later one will be noticed, and then they are read again.
+    const rejudging = await lastOne
+    const fresh = { ...NOTHING, rejudging, staleAtMs: startMs }
+    const survey = await this.#survey(trial, fresh, signal)
+    const tookMs = this.#clock.now() - startMs
+    const staleAtMs = startMs + Math.max(STALE_AFTER_MS, REREAD_SHARE * tookMs)
+    return this.#add(trial, { ...fresh, staleAtMs }, survey, this.#age)
+  }
+
+  #survey(trial: Trial, { watermark }: Known, signal: AbortSignal): Promise<Survey> {
     const range = { from: watermark + 1, to: Number(trial.trialNo) - 1, like: trial.trialNo }
-    const blocks = known?.blocks ?? NO_BLOCKS
-    if (range.from > range.to) return { listBytes: () => listBytes(blocks), blocker: undefined }
     const oldBeforeMs = this.#clock.date().getTime() - LATE_SOLUTION_MS
-    const survey = await surveyTrials({ store: this.#store, trial, range, oldBeforeMs, signal })
+    return surveyTrials({ store: this.#store, trial, range, oldBeforeMs, signal })
+  }
+
+  /** Joins what was remembered and what was read, and remembers what of it is final. */
+  #add(trial: Trial, { watermark, blocks, ...rest }: Known, survey: Survey, age: number): Earlier {
     const raised = raise(watermark, survey)
     const certain = addParts(blocks, partsOf(survey, watermark, raised))
     const uncertain = addParts(NO_BLOCKS, partsOf(survey, raised, Infinity))
-    const tookMs = this.#clock.now() - startMs
-    const staleAtMs = known?.staleAtMs ?? startMs + Math.max(STALE_AFTER_MS, REREAD_SHARE * tookMs)
-    this.#remember(nameOf(trial), { watermark: raised, blocks: certain, staleAtMs })
-    return { listBytes: () => listBytes(certain, uncertain), blocker: survey.blocker }
+    if (age === this.#age) this.#remember(nameOf(trial), { ...rest, watermark: raised, blocks: certain })
+    return {
+      listBytes: () => listBytes(certain, uncertain),
+      blocker: survey.blocker,
+      rejudging: rest.rejudging,
+    }
   }
 
   #recall(trial: Trial, nowMs: number): Known | undefined {
@@ -94,7 +130,7 @@ export class Histories {
     this.#known.set(name, known)
     this.#bytes += sizeOf(known)
     for (const oldest of this.#known.keys()) {
-      if (this.#bytes <= this.#maxBytes) break
+      if (this.#bytes <= this.#maxBytes || this.#known.size === 1) break
       this.#drop(oldest)
     }
   }
@@ -129,4 +165,11 @@ function sizeOf({ blocks }: Known): number {
 
 function nameOf(trial: Trial): string {
   return partitionOf('Scores', trial)
+}
+
+/** A share of the memory that this process may use, in bytes. */
+function defaultMaxBytes(): number {
+  // Node says 0, or more than there is, when there is no limit.
+  const limit = constrainedMemory() || Infinity
+  return Math.max(LEAST_BYTES, Math.min(totalmem(), limit) / MEMORY_SHARE)
 }

@@ -49,80 +49,81 @@ interface Finding {
 
 interface Findings {
   entries: Entry[]
+  /** Numbers of the entries. */
+  whole: Set<number>
   lacking: Map<number, Finding>
   complete: number
 }
 
+/** At most so many ranges are asked about one by one; what lies between them is asked about, too, when there are more. */
+const MOST_GAPS = 8
+
 /**
- * Looks at all trials of a range. When all of them went well that is three queries side by side; flags and failures
- * are read only when something is missing. Others write meanwhile: a flag whose result was not seen has everything
- * read again, before it is taken for a trial without one.
+ * Looks at all trials of a range. When all of them went well that is two queries side by side; solutions, flags and
+ * failures are read only where something is missing. Others write meanwhile: a flag whose result was not seen has
+ * everything read again, before it is taken for a trial without one.
  */
 export async function surveyTrials(options: SurveyOptions): Promise<Survey> {
   let flaggedBefore: ReadonlySet<string> = new Set()
   for (;;) {
     const findings = await readSuccesses(options)
-    const open = openRange(findings, options.range)
-    if (open === undefined) return conclude(findings)
-    await readFailures(findings, { ...options, range: open })
+    await Promise.all(gapsIn(findings, options.range).map((gap) => readGap(findings, gap, options)))
     const flagged = flagsWithoutResult(findings)
     if (flagged.every((flag) => flaggedBefore.has(flag))) return conclude(findings)
     flaggedBefore = new Set(flagged)
   }
 }
 
-async function readSuccesses({ store, trial, range, oldBeforeMs, signal }: SurveyOptions): Promise<Findings> {
-  const entries: Entry[] = []
-  const lacking = new Map<number, Finding>()
-  const solutions: Numbered[] = []
-  let complete = -1
-  const noteAge = ({ item, number }: Numbered): void => {
-    if (createdMs(item) < oldBeforeMs) complete = Math.max(complete, number)
+async function readSuccesses(options: SurveyOptions): Promise<Findings> {
+  const { store, trial, range, signal } = options
+  const findings: Findings = { entries: [], whole: new Set(), lacking: new Map(), complete: -1 }
+  const { entries, whole, lacking } = findings
+  const attributes = ['TrialNo', 'CreatedAt', ...EVALUATION_ATTRIBUTES]
+  const evaluations = trialItems(store, 'Evaluations', 'Success#', trial, range, attributes, signal)
+  const scores = trialItems(store, 'Scores', 'Success#', trial, range, ['Value'], signal)
+  for await (const { left: evaluation, right: score } of pairUp(evaluations, scores)) {
+    if (evaluation !== undefined) noteAge(findings, evaluation, options)
+    if (evaluation !== undefined && score !== undefined) {
+      entries.push(toEntry(evaluation, score))
+      whole.add(evaluation.number)
+    } else if (evaluation !== undefined) findingOf(lacking, evaluation).evaluation = 'success'
+    else if (score !== undefined) findingOf(lacking, score).score = 'success'
   }
+  return findings
+}
+
+/** Where a trial lacks something or has nothing at all: at most MOST_GAPS ranges that hold all such numbers. */
+function gapsIn({ entries }: Findings, { from, to, like }: TrialRange): TrialRange[] {
+  const gaps: TrialRange[] = []
+  let next = from
+  for (const { number } of [...entries, { number: to + 1 }]) {
+    if (number > next) gaps.push({ from: next, to: number - 1, like })
+    next = number + 1
+  }
+  // The smallest distances are bridged.
+  const bridges = gaps
+    .flatMap((gap, index) => ({ index, length: gap.from - (gaps[index - 1]?.to ?? -Infinity) }))
+    .sort((a, b) => a.length - b.length)
+    .slice(0, Math.max(0, gaps.length - MOST_GAPS))
+  const bridged = new Set(bridges.map(({ index }) => index))
+  return gaps.reduce<TrialRange[]>((joined, gap, index) => {
+    const last = joined.at(-1)
+    if (last !== undefined && bridged.has(index)) last.to = gap.to
+    else joined.push(gap)
+    return joined
+  }, [])
+}
+
+/** Reads what else there may be of the trials of a gap: their solutions, flags, failures. */
+async function readGap(findings: Findings, range: TrialRange, options: SurveyOptions): Promise<void> {
+  const { whole, lacking } = findings
+  const { store, trial, signal } = options
   async function readSolutions(): Promise<void> {
     for await (const solution of trialItems(store, 'Solutions', '', trial, range, ['CreatedAt'], signal)) {
-      solutions.push(solution)
-      noteAge(solution)
+      noteAge(findings, solution, options)
+      if (!whole.has(solution.number)) findingOf(lacking, solution).solution = true
     }
   }
-  async function readResults(): Promise<void> {
-    const attributes = ['TrialNo', 'CreatedAt', ...EVALUATION_ATTRIBUTES]
-    const evaluations = trialItems(store, 'Evaluations', 'Success#', trial, range, attributes, signal)
-    const scores = trialItems(store, 'Scores', 'Success#', trial, range, ['Value'], signal)
-    for await (const { left: evaluation, right: score } of pairUp(evaluations, scores)) {
-      if (evaluation !== undefined) noteAge(evaluation)
-      if (evaluation !== undefined && score !== undefined) entries.push(toEntry(evaluation, score))
-      else if (evaluation !== undefined) findingOf(lacking, evaluation).evaluation = 'success'
-      else if (score !== undefined) findingOf(lacking, score).score = 'success'
-    }
-  }
-  await Promise.all([readSolutions(), readResults()])
-  const whole = new Set(entries.map(({ number }) => number))
-  for (const solution of solutions) {
-    if (!whole.has(solution.number)) findingOf(lacking, solution).solution = true
-  }
-  return { entries, lacking, complete }
-}
-
-/** Where it must be asked for failures: from the first to the last trial that lacks something or has no item at all. */
-function openRange(
-  { entries, lacking, complete }: Findings,
-  { from, like }: TrialRange,
-): TrialRange | undefined {
-  const open = [...lacking.keys()]
-  let before = Math.max(from - 1, 0)
-  for (const number of ascending([...open, ...entries.map((entry) => entry.number)])) {
-    if (number > before + 1 && number > complete) open.push(before + 1, number - 1)
-    before = number
-  }
-  if (open.length === 0) return undefined
-  const numbers = ascending(open)
-  return { from: numbers[0] ?? from, to: numbers.at(-1) ?? from, like }
-}
-
-async function readFailures({ entries, lacking }: Findings, options: SurveyOptions): Promise<void> {
-  const { store, trial, range, signal } = options
-  const whole = new Set(entries.map(({ number }) => number))
   const results = [
     ['Evaluations', 'evaluation'],
     ['Scores', 'score'],
@@ -140,7 +141,11 @@ async function readFailures({ entries, lacking }: Findings, options: SurveyOptio
       }
     }),
   )
-  await Promise.all(reads)
+  await Promise.all([readSolutions(), ...reads])
+}
+
+function noteAge(findings: Findings, { item, number }: Numbered, { oldBeforeMs }: SurveyOptions): void {
+  if (createdMs(item) < oldBeforeMs) findings.complete = Math.max(findings.complete, number)
 }
 
 function flagsWithoutResult({ lacking }: Findings): string[] {
@@ -159,10 +164,13 @@ function conclude({ entries, lacking, complete }: Findings): Survey {
   return { entries, trials, complete, blocker: lacking.get(first)?.trialNo }
 }
 
-/** An evaluation that failed is never scored. A flag stands for a result, even where that was taken away. */
+/**
+ * Whether nothing can change any more that a history shows of a trial. An evaluation that failed is never scored. A
+ * flag stands for a result, even where that was taken away.
+ */
 function isFinal({ evaluation, score }: Finding): boolean {
-  if (evaluation === 'success') return score !== 'none'
-  return evaluation !== 'none'
+  if (evaluation === 'none') return score === 'failed' || score === 'flagged'
+  return evaluation !== 'success' || score !== 'none'
 }
 
 function toEntry(evaluation: Numbered, score: Numbered): Entry {
@@ -182,10 +190,6 @@ function findingOf(findings: Map<number, Finding>, { number, trialNo }: Numbered
 
 function rank(outcome: Outcome): number {
   return ['none', 'flagged', 'failed', 'success'].indexOf(outcome)
-}
-
-function ascending(numbers: readonly number[]): number[] {
-  return [...numbers].sort((a, b) => a - b)
 }
 
 /** NaN, which is before and after nothing, when the item does not say. */

@@ -1,5 +1,4 @@
 import type { Clock } from '../../core/clock.ts'
-import { EXIT, OperatorError } from '../../core/errors.ts'
 import type { OptHubEndpoints } from './endpoints.ts'
 import { asRecord, asText, request, UnreachableError, withRetries, type Answer } from './http.ts'
 
@@ -68,35 +67,6 @@ export function createCognito({ cognitoUrl, clientId }: OptHubEndpoints, clock: 
   }
 }
 
-/** What a person who logs in has to be told; exit code 1. Other errors pass. */
-export function explainLoginFailure(error: unknown): unknown {
-  if (error instanceof UnreachableError) {
-    return new OperatorError(
-      'OptHub can not be reached',
-      error.message,
-      'Check the network, and `opthub:` in the config file.',
-      EXIT.unavailable,
-      { cause: error },
-    )
-  }
-  if (!(error instanceof CognitoError)) return error
-  const [what, hint] = WHAT_TO_SAY[error.failure]
-  return new OperatorError(what, error.message, hint, EXIT.failedStart, { cause: error })
-}
-
-const WHAT_TO_SAY: Record<CognitoFailure, [what: string, hint: string]> = {
-  refused: [
-    'Authentication failed. Please verify that your username and password are correct.',
-    "Use the competition administrator's account, the one of the OptHub web site.",
-  ],
-  throttled: ['Too many requests. Please try again later.', 'Wait some minutes: each further try makes it longer.'],
-  account: ['This account can not log in yet', 'Log in on the OptHub web site first, and do what it asks for.'],
-  setup: [
-    'OptHub does not accept this program',
-    'Check user_pool_id, client_id and region of `opthub:` in the config file, and --dev.',
-  ],
-}
-
 /** Names of errors, and what they mean; all others are a matter of the set-up. */
 const FAILURES: Readonly<Record<string, CognitoFailure>> = {
   NotAuthorizedException: 'refused',
@@ -110,10 +80,13 @@ const FAILURES: Readonly<Record<string, CognitoFailure>> = {
 }
 
 function failureOf(answer: Answer): CognitoError {
-  const type = errorType(answer)
+  const type = errorType(answer) || `answer ${answer.status}`
   const body = asRecord(answer.body)
-  const message = asText(body['message']) ?? asText(body['Message']) ?? type
-  return new CognitoError(failureNamed(type, answer.status, message), message === '' ? `answer ${answer.status}` : message)
+  const message = (asText(body['message']) ?? asText(body['Message']) ?? '').slice(0, 300)
+  const failure = failureNamed(type, answer.status, message)
+  if (message === '') return new CognitoError(failure, type)
+  // The name says more than the message where it is about how things are set up.
+  return new CognitoError(failure, failure === 'setup' ? `${type}: ${message}` : message)
 }
 
 function failureNamed(type: string, status: number, message: string): CognitoFailure {

@@ -89,9 +89,10 @@ export function asText(value: unknown): string | undefined {
 async function readText(response: Response, url: string): Promise<string> {
   const parts: Uint8Array[] = []
   let length = 0
-  for await (const part of response.body ?? []) {
+  for await (const part of (response.body ?? []) as AsyncIterable<Uint8Array>) {
     length += part.length
-    if (length > MAX_BYTES) throw new UnreachableError(`${hostOf(url)} answered with more than ${MAX_BYTES} bytes`)
+    if (length > MAX_BYTES)
+      throw new UnreachableError(`${hostOf(url)} answered with more than ${MAX_BYTES} bytes`)
     parts.push(part)
   }
   return Buffer.concat(parts).toString('utf8')

@@ -1,3 +1,5 @@
+import type { AsyncEntry } from '@napi-rs/keyring'
+
 /** Where the platform keeps small secrets, encrypted by the user's own login. Each call throws when it can't. */
 export interface Keyring {
   get(name: string): Promise<string | undefined>
@@ -11,14 +13,14 @@ const TIMEOUT_MS = 20_000
 
 /** The keyring of macOS, Windows or a Linux desktop; undefined when this installation has no way to it. */
 export async function openPlatformKeyring(): Promise<Keyring | undefined> {
-  let AsyncEntry: (typeof import('@napi-rs/keyring'))['AsyncEntry']
+  let Entry: typeof AsyncEntry
   try {
-    ;({ AsyncEntry } = await import('@napi-rs/keyring'))
+    Entry = (await import('@napi-rs/keyring')).AsyncEntry
   } catch {
     return undefined
   }
   // Without the pin Linux would fall back to the kernel's keyring, which is empty after a restart.
-  const entry = (name: string) => new AsyncEntry(SERVICE, name, { linux: { store: 'secret-service' } })
+  const entry = (name: string) => new Entry(SERVICE, name, { linux: { store: 'secret-service' } })
   return {
     get: async (name) => (await inTime(() => entry(name).getPassword())) ?? undefined,
     set: (name, secret) => inTime(() => entry(name).setPassword(secret)),

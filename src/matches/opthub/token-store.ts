@@ -73,8 +73,7 @@ export function createLoginStore(options: StoreOptions): LoginStore {
   async function keyFor(sealed: SealedLogin): Promise<Buffer> {
     let why = 'it is gone'
     try {
-      const key =
-        sealed.key === 'keyring' ? await keyringKey(false) : decodeKey(await readSmall(keyFile))
+      const key = sealed.key === 'keyring' ? await keyringKey(false) : decodeKey(await readSmall(keyFile))
       if (key !== undefined) return key
     } catch (error) {
       why = messageOf(error)
@@ -126,11 +125,13 @@ export function createLoginStore(options: StoreOptions): LoginStore {
     },
 
     async remove() {
-      const existed = (await readSmall(file).catch(() => '')) !== undefined
+      const text = await readSmall(file).catch(() => '')
       await rm(file, { force: true })
-      const keyring = await openKeyring().catch(() => undefined)
-      await keyring?.remove(keyName).catch(() => undefined)
-      return existed
+      if (parseSealed(text ?? '')?.key === 'keyring') {
+        const keyring = await openKeyring().catch(() => undefined)
+        await keyring?.remove(keyName).catch(() => undefined)
+      }
+      return text !== undefined
     },
   }
 }
@@ -177,7 +178,9 @@ function unseal({ summary, iv, tag, data }: SealedLogin, key: Buffer, name: stri
 }
 
 function cannotOpen(why: string, cause?: unknown): OperatorError {
-  return new OperatorError('The stored login can not be opened', why, LOG_IN_AGAIN, EXIT.failedStart, { cause })
+  return new OperatorError('The stored login can not be opened', why, LOG_IN_AGAIN, EXIT.failedStart, {
+    cause,
+  })
 }
 
 function parseSealed(text: string): SealedLogin | undefined {
@@ -193,7 +196,13 @@ function parseSealed(text: string): SealedLogin | undefined {
   if (version !== 1 || username === undefined || loggedInAt === undefined) return undefined
   if (key !== 'keyring' && key !== 'file') return undefined
   const bytes = (part: string): Buffer => Buffer.from(asText(fields[part]) ?? '', 'base64')
-  return { summary: { username, loggedInAt, key }, key, iv: bytes('iv'), tag: bytes('tag'), data: bytes('data') }
+  return {
+    summary: { username, loggedInAt, key },
+    key,
+    iv: bytes('iv'),
+    tag: bytes('tag'),
+    data: bytes('data'),
+  }
 }
 
 function decodeKey(text: string | undefined): Buffer | undefined {
@@ -203,7 +212,8 @@ function decodeKey(text: string | undefined): Buffer | undefined {
 
 /** The key in its file, made when there is none that can be used. */
 async function fileKey(path: string): Promise<Buffer> {
-  const found = decodeKey(await readSmall(path))
+  const text = await readSmall(path)
+  const found = decodeKey(text)
   if (found !== undefined) {
     await chmod(path, 0o600)
     return found
@@ -211,8 +221,8 @@ async function fileKey(path: string): Promise<Buffer> {
   const key = randomBytes(KEY_BYTES)
   const temporary = await writeTemporary(path, `${key.toString('base64')}\n`)
   try {
+    if (text !== undefined) await rm(path, { force: true })
     // Unlike a rename this leaves alone what another process has put there meanwhile.
-    await rm(path, { force: true })
     await link(temporary, path)
     return key
   } catch (error) {

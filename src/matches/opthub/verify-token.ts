@@ -18,9 +18,7 @@ export interface AccessClaims {
 
 export type VerifyToken = (accessToken: string, signal: AbortSignal) => Promise<AccessClaims>
 
-type Library = typeof import('aws-jwt-verify/jwt-verifier') &
-  typeof import('aws-jwt-verify/jwk') &
-  typeof import('aws-jwt-verify/error')
+type Library = Awaited<ReturnType<typeof loadLibrary>>
 
 /**
  * Checks access tokens: RS256 by the pool's keys (kept, and fetched again for a key that is not among them), issuer,
@@ -70,14 +68,16 @@ export function createTokenVerifier(endpoints: OptHubEndpoints, clock: Clock): V
       signal.throwIfAborted()
       if (error instanceof UnreachableError || error instanceof UntrustedTokenError) throw error
       if (error instanceof library.JwtExpiredError) {
-        throw new UntrustedTokenError(`it has expired already; is the clock of this machine right? ${error.message}`)
+        throw new UntrustedTokenError(
+          `it has expired already; is the clock of this machine right? ${error.message}`,
+        )
       }
       throw new UntrustedTokenError(messageOf(error))
     }
   }
 }
 
-async function loadLibrary(): Promise<Library> {
+async function loadLibrary() {
   const [verifier, jwk, errors] = await Promise.all([
     import('aws-jwt-verify/jwt-verifier'),
     import('aws-jwt-verify/jwk'),
@@ -95,7 +95,11 @@ async function fetchKeys(library: Library, url: string, clock: Clock, signal: Ab
 }
 
 /** What Cognito's tokens say beyond what all tokens say. */
-function checkOwnClaims(algorithm: unknown, claims: Readonly<Record<string, unknown>>, clientId: string): void {
+function checkOwnClaims(
+  algorithm: unknown,
+  claims: Readonly<Record<string, unknown>>,
+  clientId: string,
+): void {
   if (algorithm !== 'RS256') throw new UntrustedTokenError('it is not signed by RS256')
   if (claims['token_use'] !== 'access') throw new UntrustedTokenError('it is no access token')
   if (claims['client_id'] !== clientId) throw new UntrustedTokenError('it was issued to another client')

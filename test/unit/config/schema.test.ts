@@ -14,6 +14,7 @@ describe('the JSON Schema', () => {
       expect(JSON.stringify(property)).toContain('"description"')
     expect(JSON.stringify(schema.properties['timeout'])).toContain('43200')
     expect(schema.required).toBeUndefined()
+    expect(JSON.stringify(schema)).not.toContain('"also"')
   })
 
   test('allows the other spellings that the loader reads', () => {

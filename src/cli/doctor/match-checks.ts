@@ -1,0 +1,147 @@
+import type { Config } from '../../config/schema.ts'
+import type { Environment } from '../../config/problem.ts'
+import type { Logger } from '../../core/log.ts'
+import type { KindName } from '../../kinds/index.ts'
+import type { Match } from '../../matches/matches.ts'
+import type { OptHubEndpoints } from '../../matches/opthub/endpoints.ts'
+import type { Account } from '../../matches/opthub/opthub.ts'
+import { checkImage, imageChecks, imagesOf, type FoundEngine } from './docker-checks.ts'
+import { failed, failedBy, ok, unchecked, type Check, type Finding } from './finding.ts'
+
+export interface MatchContext {
+  config: Config
+  kinds: readonly KindName[]
+  environment: Environment
+  found: Promise<FoundEngine>
+  endpoints: OptHubEndpoints
+  dataDir: string
+  /** A match of OptHub to look at. */
+  matchId: string | undefined
+  log: Logger
+  signal: AbortSignal
+}
+
+/** Which of a match's images a kind runs. */
+const PART = { evaluator: 'problem', scorer: 'indicator' } as const satisfies Record<KindName, keyof Match>
+
+/** Matches, their images, and the login that they need where they are OptHub's. */
+export function matchChecks(context: MatchContext): Check[] {
+  return Object.keys(context.config.matches).length > 0 ? checksOfConfig(context) : checksOfOptHub(context)
+}
+
+function checksOfConfig(context: MatchContext): Check[] {
+  const { config, kinds } = context
+  return [
+    { id: 'match', title: 'Matches', run: () => Promise.resolve(judgeMatches(config, kinds)) },
+    ...imageChecks(
+      imagesOf(
+        config,
+        kinds.map((kind) => PART[kind]),
+      ),
+      context,
+    ),
+    {
+      id: 'login',
+      title: 'OptHub login',
+      run: () => Promise.resolve(unchecked('the matches stand in the config file')),
+    },
+  ]
+}
+
+function judgeMatches({ matches }: Config, kinds: readonly KindName[]): Finding {
+  const entries = Object.entries(matches)
+  for (const kind of kinds) {
+    const part = PART[kind]
+    const without = entries.filter(([, match]) => match[part] === undefined).map(([id]) => id)
+    if (without.length === 0) continue
+    return failed(
+      `the ${kind} has nothing to run for ${without.join(', ')}: messages of such a match would wait for ever`,
+      `Write \`${part}: {image: …}\` under it in the config file, or check one kind alone by --kind.`,
+    )
+  }
+  return ok(`${entries.map(([id]) => id).join(', ')} in the config file`)
+}
+
+function checksOfOptHub(context: MatchContext): Check[] {
+  const { kinds, matchId } = context
+  const resolved = new Map(
+    kinds.map((kind) => {
+      const match = matchId === undefined ? Promise.resolve(undefined) : resolveMatch(matchId, kind, context)
+      match.catch(() => undefined)
+      return [kind, match] as const
+    }),
+  )
+  return [
+    { id: 'login', title: 'OptHub login', run: () => checkLogin(context) },
+    {
+      id: 'match',
+      title: 'Match',
+      async run() {
+        if (matchId === undefined)
+          return unchecked('OptHub has many and none was named: name one by --match <uuid>')
+        for (const match of resolved.values()) await match
+        return ok(`${matchId} is OptHub's, and this account may run it`)
+      },
+    },
+    ...[...resolved].map(([kind, match]) => ({
+      id: `image:${PART[kind]}`,
+      title: `Image of the match's ${PART[kind]}`,
+      run: () => checkResolved(match, kind, context),
+    })),
+  ]
+}
+
+/** As a runner that is started now would log in. */
+function accountOf({ OPTHUB_USERNAME: username, OPTHUB_PASSWORD: password }: Environment): Account {
+  if (username === undefined || username === '' || password === undefined || password === '') return 'stored'
+  return { username, password, remember: false }
+}
+
+async function checkLogin({ environment, endpoints, dataDir, log, signal }: MatchContext): Promise<Finding> {
+  const { checkStoredLogin, connectOptHub } = await import('../../matches/opthub/opthub.ts')
+  const account = accountOf(environment)
+  try {
+    if (account === 'stored') {
+      return ok(`${await checkStoredLogin({ endpoints, dataDir }, signal)}, as stored by \`login\``)
+    }
+    const options = { endpoints, account, role: 'problem' as const, ttlSeconds: 60, dataDir, log }
+    const opthub = await connectOptHub(options, signal)
+    await opthub.close()
+    return ok(`${opthub.username}, by OPTHUB_USERNAME and OPTHUB_PASSWORD`)
+  } catch (error) {
+    return failedBy(error)
+  }
+}
+
+async function resolveMatch(matchId: string, kind: KindName, context: MatchContext): Promise<Match> {
+  const { environment, endpoints, dataDir, log, signal } = context
+  const { connectOptHub } = await import('../../matches/opthub/opthub.ts')
+  const options = {
+    endpoints,
+    account: accountOf(environment),
+    role: PART[kind],
+    ttlSeconds: 60,
+    dataDir,
+    log,
+  }
+  const opthub = await connectOptHub(options, signal)
+  try {
+    return await opthub.source.resolve(matchId, signal)
+  } finally {
+    await opthub.close()
+  }
+}
+
+async function checkResolved(
+  resolved: Promise<Match | undefined>,
+  kind: KindName,
+  context: MatchContext,
+): Promise<Finding> {
+  const match = await resolved.catch(() => undefined)
+  const part = PART[kind]
+  const recipe = match?.[part]
+  if (match === undefined || recipe === undefined) return unchecked('its match is not known')
+  const { config } = context
+  const platform = recipe.limits?.platform ?? config.limits.platform ?? config.docker.platform
+  return await checkImage({ image: recipe.image, platform, use: `${part} of match ${match.id}` }, context)
+}
