@@ -140,6 +140,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
         disk: (signal) => executor.probe(signal),
         store: (signal) => table.store.probe(signal),
         queue: (signal) => queue.probe(signal),
+        matches: (signal) => matches.probe(signal),
         credentials: async (signal) => {
           await Promise.all([table.store.probe(signal), queue.probe(signal), matches.probe(signal)])
         },

@@ -1,6 +1,6 @@
 import { retryPauseMs } from './backoff.ts'
 import type { Clock } from './clock.ts'
-import type { RetryableError} from './errors.ts';
+import type { RetryableError } from './errors.ts'
 import { messageOf, type Surrounding } from './errors.ts'
 import type { Logger } from './log.ts'
 import type { WorkerObserver } from './observer.ts'
@@ -8,8 +8,8 @@ import type { WorkerObserver } from './observer.ts'
 /** Asks whether a part of the surroundings works; throws what is wrong. */
 export type Probe = (signal: AbortSignal) => Promise<void>
 
-/** The surroundings whose failure stops all jobs alike; others (a registry, a match) concern single jobs. */
-const SHARED = new Set<Surrounding>(['engine', 'credentials', 'store', 'disk', 'queue'])
+/** The surroundings whose failure stops all jobs alike; others (a registry) concern single jobs. */
+const SHARED = new Set<Surrounding>(['engine', 'credentials', 'store', 'disk', 'queue', 'matches'])
 
 export interface BreakerOptions {
   probes: Partial<Record<Surrounding, Probe>>

@@ -56,7 +56,8 @@ export async function openProcess(options: OpenProcessOptions): Promise<RunningP
 
 async function enter(path: string, record: ProcessRecord, options: OpenProcessOptions): Promise<void> {
   const { signal, clock = systemClock } = options
-  for (let contests = 0; ; ) {
+  let contests = 0
+  for (;;) {
     signal.throwIfAborted()
     const owner = await livingOwner(options)
     if (owner !== undefined) {

@@ -108,18 +108,19 @@ describe('local', () => {
   test('prints exports that a shell can read', async () => {
     await using place = await Workplace.create(CONFIG)
     const local = place.start(['local'])
-    await expect.poll(() => local.stdout().split('\n').length, { timeout: 30_000 }).toBe(6)
+    await expect.poll(() => local.stdout().split('\n').length, { timeout: 30_000 }).toBe(7)
     const names = [
       'AWS_ENDPOINT_URL_SQS',
       'AWS_ENDPOINT_URL_DYNAMODB',
       'AWS_ACCESS_KEY_ID',
       'AWS_SECRET_ACCESS_KEY',
       'AWS_REGION',
+      'AWS_DEFAULT_REGION',
     ]
     const script = `${local.stdout()}\n${names.map((name) => `printf '%s\\n' "$${name}"`).join('\n')}`
     const { stdout } = await run('sh', ['-c', script], { env: {} })
     const values = stdout.trimEnd().split('\n')
-    expect(values).toHaveLength(5)
+    expect(values).toHaveLength(6)
     expect(values[0]).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
     // With these alone the program itself finds the servers, without --local.
     const environment = Object.fromEntries(names.map((name, i) => [name, values[i] ?? '']))

@@ -139,7 +139,7 @@ async function checkRedrive(
   if (redrive === 'none') {
     return failed(
       'the queue has none: messages that nobody can read come back until they expire',
-      `Create a queue for them, and name it: ${command}`,
+      `Create a queue for them, and put its ARN into ${command}`,
     )
   }
   if (redrive.maxReceiveCount < SAFE_RECEIVE_COUNT) {

@@ -136,7 +136,7 @@ async function readSettings(options: DoctorOptions): Promise<ReadSettings> {
   }
   const needs = (config: Config): Need[] =>
     options.local
-      ? []
+      ? ['matches']
       : [...kindsOf(config).map((kind) => `${kind}_queue_url` as const), 'table_name', 'region_name']
   try {
     const { config, warnings } = await options.load(needs)

@@ -1,7 +1,9 @@
 import type { Config } from '../../config/schema.ts'
 import type { Environment } from '../../config/problem.ts'
+import { OperatorError } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
 import type { KindName } from '../../kinds/index.ts'
+import { needOfOptHub } from '../../matches/choose-source.ts'
 import type { Match } from '../../matches/matches.ts'
 import type { OptHubEndpoints } from '../../matches/opthub/endpoints.ts'
 import type { Account } from '../../matches/opthub/opthub.ts'
@@ -11,6 +13,7 @@ import { failed, failedBy, ok, unchecked, type Check, type Finding } from './fin
 export interface MatchContext {
   config: Config
   kinds: readonly KindName[]
+  local: boolean
   environment: Environment
   found: Promise<FoundEngine>
   endpoints: OptHubEndpoints
@@ -21,31 +24,35 @@ export interface MatchContext {
   signal: AbortSignal
 }
 
+const ASK_ADMINISTRATOR =
+  "Check the UUID, and log in with the competition administrator's account: `opthub-runner login`."
+
 /** Which of a match's images a kind runs. */
 const PART = { evaluator: 'problem', scorer: 'indicator' } as const satisfies Record<KindName, keyof Match>
 
 /** Matches, their images, and the login that they need where they are OptHub's. */
 export function matchChecks(context: MatchContext): Check[] {
-  return Object.keys(context.config.matches).length > 0 ? checksOfConfig(context) : checksOfOptHub(context)
-}
-
-function checksOfConfig(context: MatchContext): Check[] {
-  const { config, kinds } = context
+  const { config, kinds, local, matchId } = context
+  const ids = Object.keys(config.matches)
+  const need = local ? 'none' : needOfOptHub(ids)
+  const parts = kinds.map((kind) => PART[kind])
+  const login: Check = { id: 'login', title: 'OptHub login', run: () => checkLogin(need, context) }
+  if (ids.length === 0) {
+    if (need === 'required') return [login, ...checksOfOptHub(matchId, context)]
+    return [{ id: 'match', title: 'Matches', run: () => Promise.resolve(unchecked('there are none')) }, login]
+  }
   return [
     { id: 'match', title: 'Matches', run: () => Promise.resolve(judgeMatches(config, kinds)) },
-    ...imageChecks(
-      imagesOf(
-        config,
-        kinds.map((kind) => PART[kind]),
-      ),
-      context,
-    ),
-    {
-      id: 'login',
-      title: 'OptHub login',
-      run: () => Promise.resolve(unchecked('the matches stand in the config file')),
-    },
+    ...imageChecks(imagesOf(config, parts), context),
+    login,
+    ...(need === 'none' || matchId === undefined || isAmong(ids, matchId)
+      ? []
+      : checksOfOptHub(matchId, context)),
   ]
+}
+
+function isAmong(ids: readonly string[], matchId: string): boolean {
+  return ids.some((id) => id.toLowerCase() === matchId.toLowerCase())
 }
 
 function judgeMatches({ matches }: Config, kinds: readonly KindName[]): Finding {
@@ -62,30 +69,32 @@ function judgeMatches({ matches }: Config, kinds: readonly KindName[]): Finding 
   return ok(`${entries.map(([id]) => id).join(', ')} in the config file`)
 }
 
-function checksOfOptHub(context: MatchContext): Check[] {
-  const { kinds, matchId } = context
+function checksOfOptHub(matchId: string | undefined, context: MatchContext): Check[] {
   const resolved = new Map(
-    kinds.map((kind) => {
+    context.kinds.map((kind) => {
       const match = matchId === undefined ? Promise.resolve(undefined) : resolveMatch(matchId, kind, context)
       match.catch(() => undefined)
       return [kind, match] as const
     }),
   )
   return [
-    { id: 'login', title: 'OptHub login', run: () => checkLogin(context) },
     {
-      id: 'match',
-      title: 'Match',
+      id: 'match:opthub',
+      title: 'Match of OptHub',
       async run() {
-        if (matchId === undefined)
-          return unchecked('OptHub has many and none was named: name one by --match <uuid>')
-        for (const match of resolved.values()) await match
-        return ok(`${matchId} is OptHub's, and this account may run it`)
+        if (matchId === undefined) return unchecked('none was named: name one by --match <uuid>')
+        try {
+          for (const match of resolved.values()) await match
+          return ok(`this account may run ${matchId}`)
+        } catch (error) {
+          if (error instanceof OperatorError) return unchecked('the login does not work')
+          return failedBy(error, ASK_ADMINISTRATOR)
+        }
       },
     },
     ...[...resolved].map(([kind, match]) => ({
       id: `image:${PART[kind]}`,
-      title: `Image of the match's ${PART[kind]}`,
+      title: `Image of its ${PART[kind]}`,
       run: () => checkResolved(match, kind, context),
     })),
   ]
@@ -97,17 +106,29 @@ function accountOf({ OPTHUB_USERNAME: username, OPTHUB_PASSWORD: password }: Env
   return { username, password, remember: false }
 }
 
-async function checkLogin({ environment, endpoints, dataDir, log, signal }: MatchContext): Promise<Finding> {
-  const { checkStoredLogin, connectOptHub } = await import('../../matches/opthub/opthub.ts')
+async function checkLogin(
+  need: ReturnType<typeof needOfOptHub>,
+  { local, environment, endpoints, dataDir, log, signal }: MatchContext,
+): Promise<Finding> {
+  if (need === 'none') {
+    return unchecked(local ? 'OptHub knows nothing of this machine' : 'the matches stand in the config file')
+  }
+  const [{ checkStoredLogin, connectOptHub }, { createLoginStore }] = await Promise.all([
+    import('../../matches/opthub/opthub.ts'),
+    import('../../matches/opthub/token-store.ts'),
+  ])
   const account = accountOf(environment)
   try {
-    if (account === 'stored') {
-      return ok(`${await checkStoredLogin({ endpoints, dataDir }, signal)}, as stored by \`login\``)
+    if (account !== 'stored') {
+      const options = { endpoints, account, role: 'problem' as const, ttlSeconds: 60, dataDir, log }
+      const opthub = await connectOptHub(options, signal)
+      await opthub.close()
+      return ok(`${opthub.username}, by OPTHUB_USERNAME and OPTHUB_PASSWORD`)
     }
-    const options = { endpoints, account, role: 'problem' as const, ttlSeconds: 60, dataDir, log }
-    const opthub = await connectOptHub(options, signal)
-    await opthub.close()
-    return ok(`${opthub.username}, by OPTHUB_USERNAME and OPTHUB_PASSWORD`)
+    const stored = await createLoginStore({ endpoints, dataDir }).peek()
+    if (stored === undefined && need === 'possible')
+      return unchecked('nobody is logged in, and matches stand in the config file')
+    return ok(`${await checkStoredLogin({ endpoints, dataDir }, signal)}, as stored by \`login\``)
   } catch (error) {
     return failedBy(error)
   }

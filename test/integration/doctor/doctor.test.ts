@@ -16,7 +16,10 @@ import type { CheckResult } from '../../../src/cli/doctor/finding.ts'
 import { runChecks } from '../../../src/cli/doctor/finding.ts'
 import { createLogger } from '../../../src/core/log.ts'
 import { openEmbedded, type Embedded, type EmbeddedInfo } from '../../../src/embedded/index.ts'
+import { logIn } from '../../../src/matches/opthub/opthub.ts'
+import { createLoginStore } from '../../../src/matches/opthub/token-store.ts'
 import { runMain } from '../../support/fake-io.ts'
+import { OptHubStandIn } from '../../support/opthub-stand-in.ts'
 import { Front } from './front.ts'
 
 const ENGINE = {
@@ -498,6 +501,69 @@ describe('images', () => {
     const report = await doctor({ config })
     expectFailure(report, 'match', /the scorer has nothing to run for \*/, /indicator: \{image/)
     expect(failures(await doctor({ config, argv: ['--kind', 'evaluator'] }))).toEqual([])
+  })
+})
+
+describe('OptHub', () => {
+  const match = '11111111-2222-3333-4444-555555555555'
+
+  async function doctorAt(
+    standIn: OptHubStandIn,
+    environment: Record<string, string> = {},
+    ...argv: string[]
+  ): Promise<Report> {
+    const { apiUrl: api_url, cognitoUrl, userPoolId, clientId } = standIn.endpoints
+    const opthub = { api_url, cognito_url: cognitoUrl, user_pool_id: userPoolId, client_id: clientId }
+    return await doctor({ config: { matches: {}, opthub }, environment, argv })
+  }
+  const alice = { OPTHUB_USERNAME: 'alice', OPTHUB_PASSWORD: 'correct horse' }
+
+  test('nobody is logged in, and the cure', async () => {
+    await using standIn = await OptHubStandIn.start()
+    standIn.addMatch(match, { problem: { dockerImage: 'problem' } })
+    const nobody = await doctorAt(standIn, {}, '--match', match)
+    expectFailure(nobody, 'login', /Nobody is logged in/, /opthub-runner login/)
+    expect(nobody.of('match:opthub').status).toBe('unchecked')
+    expect(failures(nobody)).toEqual(['login'])
+    const dataDir = join(home, 'data')
+    const { endpoints } = standIn
+    // The keyring of this machine is none of a test's business.
+    const store = createLoginStore({ dataDir, endpoints, keyring: () => Promise.resolve(undefined) })
+    const account = { username: 'alice', password: 'correct horse' }
+    await logIn(account, { dataDir, endpoints, store }, AbortSignal.timeout(10_000))
+    const somebody = await doctorAt(standIn, {}, '--match', match)
+    expect(failures(somebody)).toEqual([])
+    expect(somebody.of('login')).toMatchObject({ status: 'ok', detail: 'alice, as stored by `login`' })
+    expect(somebody.of('match:opthub').status).toBe('ok')
+    expect(somebody.of('image:indicator').status).toBe('ok')
+    await rm(dataDir, { recursive: true })
+  })
+
+  test('as a service manager gives the account', async () => {
+    await using standIn = await OptHubStandIn.start()
+    const right = await doctorAt(standIn, alice)
+    expect(failures(right)).toEqual([])
+    expect(right.of('match:opthub').detail).toContain('--match <uuid>')
+    const wrong = await doctorAt(standIn, { ...alice, OPTHUB_PASSWORD: 'wrong-password' })
+    expectFailure(wrong, 'login', /Authentication failed/, /./)
+    expect(wrong.text).not.toContain('wrong-password')
+  })
+
+  test('a match of another account', async () => {
+    await using standIn = await OptHubStandIn.start()
+    standIn.addMatch(match, { problem: { dockerImage: null } })
+    const report = await doctorAt(standIn, alice, '--match', match)
+    expectFailure(report, 'match:opthub', /./, /administrator's account/)
+    expect(failures(report)).toEqual(['match:opthub'])
+  })
+
+  test('is not asked where the config or this machine has all matches', async () => {
+    expect((await doctor()).of('login').detail).toContain('the matches stand in the config file')
+    const local = await doctor({ argv: ['--local'], config: { matches: {} } })
+    expect(local.of('login').status).toBe('unchecked')
+    expectFailure(local, 'config', /matches is missing/, /./)
+    const some = { [match]: { problem: { image: 'problem' }, indicator: { image: 'indicator:1' } } }
+    expect((await doctor({ config: { matches: some } })).of('login').detail).toContain('nobody is logged in')
   })
 })
 

@@ -120,12 +120,11 @@ describe('a login by password', () => {
   })
 
   it('tells when nobody is there', async () => {
-    const { endpoints } = standIn
-    await using other = await Bench.create()
-    await standIn[Symbol.asyncDispose]()
-    const error = await thrownBy(logIn(ALICE, { endpoints, dataDir: other.dataDir }, never))
+    const gone = await Bench.create()
+    const { endpoints } = gone.standIn
+    await gone[Symbol.asyncDispose]()
+    const error = await thrownBy(logIn(ALICE, { endpoints, dataDir: bench.dataDir }, never))
     expect(error).toMatchObject({ what: 'OptHub can not be reached', exitCode: 69 })
-    bench = await Bench.create()
   })
 
   it('survives a short fault', async () => {

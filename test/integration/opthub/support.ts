@@ -78,8 +78,8 @@ export class Bench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#opened.map((opthub) => opthub.close()))
-    await this.standIn[Symbol.asyncDispose]()
     await rm(this.dataDir, { recursive: true, force: true })
+    await this.standIn[Symbol.asyncDispose]()
   }
 }
 
