@@ -205,7 +205,7 @@ async function load(yaml: string) {
       needs: (config) =>
         config.table_name === undefined
           ? ['matches']
-          : ['evaluator_queue_url', 'scorer_queue_url', 'table_name', 'region_name', 'matches'],
+          : ['evaluator_queue_url', 'scorer_queue_url', 'table_name', 'region_name'],
     })
   } finally {
     await rm(folder, { recursive: true })

@@ -60,6 +60,7 @@ export interface RejudgeOutcome {
 const TRIALS_PER_NOTE = 5000
 /** As front ends number trials. */
 const USUAL_WIDTH = 5
+const NOTE_LIFE_MS = 24 * 60 * 60_000
 const AT_A_TIME = 8
 /** Others may go on scoring while later scores are deleted. */
 const MOST_ROUNDS = 10
@@ -140,7 +141,8 @@ export async function rejudge(
       signal,
     )
     last = await addRejudging(store, participant, { evaluations: [], scores: [] })
-    jobs = cascade && !signal.aborted ? await laterScores(store, plan, signal) : []
+    const changed = jobs.filter(({ trial }) => results.get(trial.trialNo)?.isRemoved === false)
+    jobs = signal.aborted ? [] : await jobsLeft(store, plan, changed, cascade, signal)
   }
   const all = [...results.values()].sort((a, b) => compareTrials(a.job.trial, b.job.trial))
   const jobsThat = (removed: boolean): RejudgeJob[] =>
@@ -229,7 +231,8 @@ function planFor(state: ParticipantState, selection: Selection): RejudgePlan {
     if (kind !== undefined) ask(trial, kind, 'chosen')
   }
   for (const { trial, kind } of interrupted(state)) {
-    if (wanted === undefined || Number(trial.trialNo) === wanted) ask(trial, kind, 'interrupted')
+    const isLater = selection.cascade && Number(trial.trialNo) > (wanted ?? Infinity)
+    if (wanted === undefined || Number(trial.trialNo) === wanted || isLater) ask(trial, kind, 'interrupted')
   }
   const later = laterThan(leastOf(jobs.values()), state).filter(({ trialNo }) => !jobs.has(trialNo))
   if (selection.cascade) for (const trial of later) ask(trial, 'scorer', 'later')
@@ -257,26 +260,35 @@ function kindToRejudge(
 }
 
 /** Trials of which an earlier run deleted something, and which have nothing in its place yet. */
-function interrupted({ rejudgings, trials }: ParticipantState): { trial: TrialState; kind: KindName }[] {
-  const stateOf = (trialNo: string): TrialState =>
-    trials.get(trialNo) ?? { trialNo, Evaluations: {}, Scores: {} }
-  return rejudgings.map(readRejudging).flatMap(({ evaluations, scores }) => [
-    ...evaluations
-      .map(stateOf)
-      .filter(({ Evaluations }) => standingOf(Evaluations) === 'none')
-      .map((trial) => ({ trial, kind: 'evaluator' as const })),
-    ...scores
-      .map(stateOf)
-      .filter(
-        ({ Evaluations, Scores }) => standingOf(Evaluations) === 'Success' && standingOf(Scores) === 'none',
-      )
-      .map((trial) => ({ trial, kind: 'scorer' as const })),
-  ])
+function interrupted(state: ParticipantState): { trial: TrialState; kind: KindName }[] {
+  return state.rejudgings
+    .map(readRejudging)
+    .flatMap(({ evaluations, scores }) => [
+      ...evaluations.map((trialNo) => ({ trial: stateOf(trialNo, state), kind: 'evaluator' as const })),
+      ...scores.map((trialNo) => ({ trial: stateOf(trialNo, state), kind: 'scorer' as const })),
+    ])
+    .filter(({ trial, kind }) => isMissing(kind, trial))
 }
 
-/** Whether a note is needed no more when these jobs are done. */
+function stateOf(trialNo: string, { trials }: ParticipantState): TrialState {
+  return trials.get(trialNo) ?? { trialNo, Evaluations: {}, Scores: {} }
+}
+
+/** Whether a message of this kind would find no result of it, but all that it needs. */
+function isMissing(kind: KindName, { Evaluations, Scores }: TrialState): boolean {
+  if (kind === 'evaluator') return standingOf(Evaluations) === 'none'
+  return standingOf(Evaluations) === 'Success' && standingOf(Scores) === 'none'
+}
+
+/**
+ * Whether a note is needed no more when these jobs are done. A trial of it that has a result may be one whose delete
+ * still is on its way, although whoever sent that is dead; not for long.
+ */
 function isFinished(note: Item, state: ParticipantState, jobs: ReadonlyMap<string, RejudgeJob>): boolean {
-  return interrupted({ ...state, rejudgings: [note] }).every(({ trial }) => jobs.has(trial.trialNo))
+  const { evaluations, scores } = readRejudging(note)
+  if ([...evaluations, ...scores].every((trialNo) => jobs.has(trialNo))) return true
+  const isOld = Date.parse(textOf(note, 'CreatedAt') ?? '') < Date.now() - NOTE_LIFE_MS
+  return isOld && interrupted({ ...state, rejudgings: [note] }).every(({ trial }) => jobs.has(trial.trialNo))
 }
 
 /** Trials with a greater number that have a score. */
@@ -287,14 +299,30 @@ function laterThan(number: number, { trials }: ParticipantState): TrialState[] {
   )
 }
 
-/** Later scores that are there although they were deleted, or were not there before. */
-async function laterScores(store: Store, plan: RejudgePlan, signal: AbortSignal): Promise<RejudgeJob[]> {
-  const { participant, jobs } = plan
+/**
+ * What is to be done after a round: trials that somebody else deleted under our hands (a run that was killed may have
+ * had its deletes on the way), and later scores that are there, because they were made meanwhile.
+ */
+async function jobsLeft(
+  store: Store,
+  { participant, jobs }: RejudgePlan,
+  changed: readonly RejudgeJob[],
+  cascade: boolean,
+  signal: AbortSignal,
+): Promise<RejudgeJob[]> {
+  if (changed.length === 0 && !cascade) return []
   const states = await readStates(store, participant, signal)
-  return states
-    .flatMap((state) => laterThan(leastOf(jobs), state))
-    .map((trial) => jobOf({ ...participant, trialNo: trial.trialNo }, trial, 'scorer', 'later'))
-    .sort((a, b) => compareTrials(a.trial, b.trial))
+  const state = states[0] ?? { participant, trials: new Map<string, TrialState>(), rejudgings: [] }
+  const left = new Map<string, RejudgeJob>()
+  for (const { trial, kind } of changed) {
+    const found = stateOf(trial.trialNo, state)
+    if (isMissing(kind, found)) left.set(trial.trialNo, jobOf(trial, found, kind, 'interrupted'))
+  }
+  for (const found of cascade ? laterThan(leastOf(jobs), state) : []) {
+    const trial = { ...participant, trialNo: found.trialNo }
+    left.set(trial.trialNo, jobOf(trial, found, 'scorer', 'later'))
+  }
+  return [...left.values()].sort((a, b) => compareTrials(a.trial, b.trial))
 }
 
 function jobOf(
@@ -324,7 +352,7 @@ function jobOf(
     reason,
     evaluation: standingOf(Evaluations),
     score: standingOf(Scores),
-    errorMessage: textOf(Evaluations.Failed) ?? textOf(Scores.Failed) ?? '',
+    errorMessage: textOf(Evaluations.Failed, 'ErrorMessage') ?? textOf(Scores.Failed, 'ErrorMessage') ?? '',
     items,
     absent,
   }
@@ -341,8 +369,8 @@ function withoutText({ ID = '', Trial = '', CreatedAt }: Item): Item {
   return { ID, Trial, ...(CreatedAt !== undefined && { CreatedAt }) }
 }
 
-function textOf(item: Item | undefined): string | undefined {
-  const text = item?.['ErrorMessage']
+function textOf(item: Item | undefined, name: string): string | undefined {
+  const text = item?.[name]
   return typeof text === 'string' ? text : undefined
 }
 

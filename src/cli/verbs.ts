@@ -46,6 +46,12 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/results.ts'),
   },
   {
+    name: 'rejudge',
+    usage: '[kind]',
+    summary: 'delete results, failed ones for example, and queue their trials again',
+    load: () => import('./commands/rejudge.ts'),
+  },
+  {
     name: 'local',
     usage: '',
     summary: 'serve SQS and DynamoDB on this machine until a signal',

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+import { setMaxListeners } from 'node:events'
 import { retryPauseMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 
@@ -14,6 +16,10 @@ export async function sideBySide<T>(
 ): Promise<T> {
   const done = new AbortController()
   const signal = AbortSignal.any([parent, done.signal])
+  // One look at a history may take dozens of queries at once.
+  setMaxListeners(0, signal)
+  // A history is read by more queries at a time than Node thinks a signal should have listeners.
+  setMaxListeners(0, signal)
   try {
     return await work((read) => {
       const promise = read(signal)

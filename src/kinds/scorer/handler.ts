@@ -53,7 +53,7 @@ export function createScorer(services: KindServices): Handler<Trial, ScorerInput
         const readEarlier = (): Promise<Earlier> =>
           start(async (signal) => {
             const read = (): Promise<Earlier> => histories.read(trial, signal)
-            return order === undefined ? await read() : await order.scout(trial, read, job.log)
+            return order === undefined ? await read() : await order.scout(trial, read, signal, job.log)
           })
         const isPast = histories.isPast(trial)
         const mustWait = !hasWaited && order?.isBehind(trial) === true

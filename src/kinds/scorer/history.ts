@@ -75,7 +75,7 @@ export class Histories {
 
   /** Reads what is new before a trial. Several may read for one participant at the same time. */
   async read(trial: Trial, signal: AbortSignal): Promise<Earlier> {
-    const age = this.#age
+    let age = this.#age
     const startMs = this.#clock.now()
     const known = this.#recall(trial, startMs)
     const lastOne = lastRejudging(this.#store, trial, signal)
@@ -84,6 +84,7 @@ export class Histories {
       const [rejudging, survey] = await Promise.all([lastOne, this.#survey(trial, known, signal)])
       if (rejudging === known.rejudging) return this.#add(trial, known, survey, age)
       this.forget(trial)
+      age = this.#age
     }
     // First the rejudging, then the results: a later one will be noticed, and then they are read again.
     const rejudging = await lastOne
@@ -91,7 +92,7 @@ export class Histories {
     const survey = await this.#survey(trial, fresh, signal)
     const tookMs = this.#clock.now() - startMs
     const staleAtMs = startMs + Math.max(STALE_AFTER_MS, REREAD_SHARE * tookMs)
-    return this.#add(trial, { ...fresh, staleAtMs }, survey, this.#age)
+    return this.#add(trial, { ...fresh, staleAtMs }, survey, age)
   }
 
   #survey(trial: Trial, { watermark }: Known, signal: AbortSignal): Promise<Survey> {

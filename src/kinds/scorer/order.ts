@@ -95,12 +95,18 @@ export class Order {
 
   /**
    * Reads what is before a trial. Throws NotYetError when an earlier one is to be waited for; returns when the trial
-   * may be scored.
+   * may be scored. What it read is dropped when the signal was aborted.
    */
-  async scout(trial: Trial, read: () => Promise<Earlier>, log: Logger): Promise<Earlier> {
+  async scout(
+    trial: Trial,
+    read: () => Promise<Earlier>,
+    signal: AbortSignal,
+    log: Logger,
+  ): Promise<Earlier> {
     let earlier: Earlier
     try {
       earlier = await read()
+      signal.throwIfAborted()
     } catch (error) {
       const line = this.#lines.get(nameOf(trial))
       if (line !== undefined) line.scoutUntilMs = 0
@@ -135,11 +141,11 @@ export class Order {
     const line = this.#lines.get(nameOf(trial))
     if (line === undefined) return
     this.#forgetWait(trial, line)
+    if (numberOf(line.first) === numberOf(trial)) line.ended = true
+    // It may have been the one that was finding out.
+    line.scoutUntilMs = 0
     if (line.waiting.size === 0) this.#lines.delete(nameOf(trial))
-    else if (numberOf(line.first) === numberOf(trial)) {
-      line.ended = true
-      this.#wakeNext(line)
-    }
+    else if (line.ended) this.#wakeNext(line)
   }
 
   /** The line of a participant, with `first` as the first trial that is not final. */

@@ -76,14 +76,20 @@ export function indicate(stdin: string): { score: number } | { error: string } {
   return { score: digest.readUIntBE(0, 6) }
 }
 
-/** What a sequential run gives: TrialNo → score, or undefined for a score that failed. */
-export function scoresInOrder(count: number): Map<string, number | undefined> {
+/**
+ * What a sequential run gives: TrialNo → score, or undefined for a score that failed. `objectiveOf` says what each
+ * trial was evaluated as.
+ */
+export function scoresInOrder(
+  count: number,
+  objectiveOf: (number: number) => number = (number) => number,
+): Map<string, number | undefined> {
   const history: unknown[] = []
   const scores = new Map<string, number | undefined>()
   for (let number = 1; number <= count; number += 1) {
     if (fateOf(number) === 'evaluation fails') continue
     const trialNo = trialNoOf(number)
-    const trial = { objective: number, constraint: null, info: {}, feasible: null }
+    const trial = { objective: objectiveOf(number), constraint: null, info: {}, feasible: null }
     const found = indicate(`${JSON.stringify(trial)}\n${JSON.stringify(history)}\n`)
     const score = 'score' in found ? found.score : undefined
     if (score !== undefined) history.push({ trial_no: trialNo, ...trial, score })
@@ -111,8 +117,10 @@ export class Competition {
   readonly store = new MemoryStore()
   readonly queue: MemoryQueue
   readonly records: LogRecord[] = []
-  /** What every indicator got: its trial's objective → how often. */
-  readonly runs = new Map<number, number>()
+  /** What indicators got on their standard input. */
+  readonly inputs: string[] = []
+  /** Scorers that were killed. */
+  deaths = 0
   /** How long an indicator works, in ms of the clock. */
   indicatorMs = 200
   readonly #drain = new AbortController()
@@ -135,13 +143,13 @@ export class Competition {
   }
 
   /** What the evaluator does: stores the evaluation, and has a message sent for it, now and then twice. */
-  async evaluate(number: number, messages = 1): Promise<void> {
+  async evaluate(number: number, messages = 1, objective = number): Promise<void> {
     const trial = this.trialOf(number)
     const now = this.clock.date()
     const span = { startedAt: now, finishedAt: now, createdAt: now }
     const failed = fateOf(number) === 'evaluation fails'
     const evaluation = {
-      objective: ExactNumber.of(number),
+      objective: ExactNumber.of(objective),
       constraint: null,
       info: fromPlain({}),
       feasible: null,
@@ -157,7 +165,10 @@ export class Competition {
   /** Starts a scorer process; the returned promise resolves when it is killed. */
   startScorer({ settings, concurrency = 1, maxHeld = 100, fate }: ScorerOptions = {}): Promise<void> {
     return new Promise((resolve) => {
-      const life = new Mortal(fate ?? (() => 'lives'), resolve)
+      const life = new Mortal(fate ?? (() => 'lives'), () => {
+        this.deaths += 1
+        resolve()
+      })
       const worker = this.#work(life.store(this.store), life.queue(this.queue), {
         settings: settings ?? {},
         concurrency,
@@ -201,8 +212,7 @@ export class Competition {
       indicator: async (stdin) => {
         await clock.sleep(this.indicatorMs)
         if (options.life.isDead) return await new Promise(() => undefined)
-        const { objective } = JSON.parse(stdin.slice(0, stdin.indexOf('\n'))) as { objective: number }
-        this.runs.set(objective, (this.runs.get(objective) ?? 0) + 1)
+        this.inputs.push(stdin)
         return { stdout: JSON.stringify(indicate(stdin)) }
       },
     })

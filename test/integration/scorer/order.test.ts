@@ -76,6 +76,7 @@ describe('two scorers that see 200 trials in random order, some failed, some twi
     keepAlive(competition, random, 8)
     await evaluateAll(competition, random, () => delay(2))
     await competition.finish()
+    expect(competition.deaths).toBe(8)
     expect(competition.scores()).toEqual(scoresInOrder(COUNT))
     expect(problems(competition)).toEqual([])
   })
@@ -100,6 +101,15 @@ describe('two scorers that see 200 trials in random order, some failed, some twi
       const score = scores.get(competition.trialOf(number).trialNo)
       if (fateOf(number) === 'scored') expect(score, `trial ${number}`).toBeTypeOf('number')
       else expect(score).toBeUndefined()
+    }
+    for (const input of competition.inputs) {
+      const [line = '', history = ''] = input.split('\n')
+      const { objective: number } = JSON.parse(line) as { objective: number }
+      const entries = JSON.parse(history) as { trial_no: string; objective: number; score: number }[]
+      for (const entry of entries) expect(entry.score).toBe(scores.get(entry.trial_no))
+      const numbers = entries.map(({ objective }) => objective)
+      expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b))
+      expect(numbers.at(-1) ?? 0).toBeLessThan(number)
     }
     expect(problems(competition)).toEqual([])
   })

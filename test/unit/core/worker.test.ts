@@ -239,6 +239,44 @@ describe('runWorker', () => {
     expect(bench.queue.log).toContain('release m1 0')
   })
 
+  it('holds those that are nearest to their time, and lets the others come back late', async () => {
+    for (const [body, distance] of [
+      ['x', 5],
+      ['y', 1],
+      ['z', 9],
+    ] as const) {
+      bench.scripts.set(body, async () => Promise.reject(new NotYetError('later', 1, { distance })))
+      await bench.queue.send(body)
+    }
+    const run = runWorker(bench.options({ maxHeld: 1, drainQueue: false }))
+    await expect.poll(() => bench.queue.log.filter((line) => line.startsWith('release'))).toHaveLength(2)
+    const [first = '', second = ''] = bench.queue.log
+    expect([first, second].map((line) => line.split(' ')[1])).toEqual(['m1', 'm3'])
+    // Each receive counts on SQS.
+    for (const line of [first, second]) expect(Number(line.split(' ')[2])).toBeGreaterThan(20)
+    bench.drain.abort()
+    await run
+    expect(bench.queue.log.at(-1)).toBe('release m2 0')
+  })
+
+  it('tries a job that waits again as soon as that is worth while', async () => {
+    let wake = (): void => undefined
+    const sooner = new Promise<void>((resolve) => (wake = resolve))
+    let tries = 0
+    bench.scripts.set('a', async () => {
+      tries += 1
+      if (tries === 1) throw new NotYetError('an hour', 3600, { sooner })
+      return Promise.resolve('done')
+    })
+    await bench.queue.send('a')
+    const run = runWorker(bench.options({ num: 1, drainQueue: false }))
+    await expect.poll(() => tries).toBe(1)
+    wake()
+    await run
+    expect(bench.stored.get('a')).toBe('done')
+    expect(bench.queue.messages[0]?.received).toBe(1)
+  })
+
   it('drains: running jobs finish, nothing new is taken', async () => {
     let finish = (): void => undefined
     bench.scripts.set(

@@ -1,12 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { LeaseLostError, NotYetError } from '../../../src/core/errors.ts'
 import { ExactNumber } from '../../../src/core/exact-number.ts'
-import { formatJson, fromPlain, type Json } from '../../../src/core/json.ts'
+import { formatJson } from '../../../src/core/json.ts'
 import { createScorer } from '../../../src/kinds/scorer/handler.ts'
 import { evaluationItem } from '../../../src/records/evaluation.ts'
-import { flagKey, resultKey, type Trial } from '../../../src/records/keys.ts'
-import { failedItem, flagItem, type ResultSeries } from '../../../src/records/result.ts'
-import { scoreItem } from '../../../src/records/score.ts'
+import { flagKey, resultKey } from '../../../src/records/keys.ts'
+import { failedItem } from '../../../src/records/result.ts'
 import type { Item } from '../../../src/stores/store.ts'
 import {
   addItem,
@@ -17,73 +16,21 @@ import {
   trialOf,
   warnings,
   work,
-  type Image,
   type World,
 } from './harness.ts'
-
-const PARTITION = `Scores#Match#${MATCH}#${TEAM}`
-const TEXTS = { errorMessage: 'x', adminErrorMessage: 'x' }
-
-/** Scores a trial as how many trials are before it. */
-const COUNT: Image = (stdin) => ({ stdout: `{"score": ${historyIn(stdin).length}}` })
-
-interface HistoryEntry {
-  trial_no: string
-  score: number
-}
-
-function historyIn(stdin: string | undefined): HistoryEntry[] {
-  const [, history = ''] = (stdin ?? '').split('\n')
-  return JSON.parse(history) as HistoryEntry[]
-}
-
-/** The trials of the history that the last image got. */
-function lastHistory({ inputs }: World): string[] {
-  return historyIn(inputs.at(-1)).map((entry) => entry.trial_no)
-}
-
-function spanNow({ clock }: World): { startedAt: Date; finishedAt: Date; createdAt: Date } {
-  const now = clock.date()
-  return { startedAt: now, finishedAt: now, createdAt: now }
-}
-
-function addEvaluation(
-  world: World,
-  trial: Trial,
-  objective: Json = ExactNumber.of(Number(trial.trialNo)),
-): void {
-  const evaluation = { objective, constraint: null, info: fromPlain({}), feasible: null }
-  world.store.add(evaluationItem(trial, spanNow(world), evaluation))
-  world.store.add(flagItem('Evaluations', trial))
-}
-
-function addScore(world: World, trial: Trial, value = 0.5): void {
-  world.store.add(scoreItem(trial, spanNow(world), ExactNumber.of(value)))
-  world.store.add(flagItem('Scores', trial))
-}
-
-function addFailure(world: World, series: ResultSeries, trial: Trial): void {
-  world.store.add(failedItem(series, trial, spanNow(world), TEXTS))
-  world.store.add(flagItem(series, trial))
-}
-
-/** Trials 1 to `count` with solution, evaluation and score. */
-function addScored(world: World, count: number, width = 5): void {
-  for (let n = 1; n <= count; n += 1) {
-    const trial = trialOf(String(n).padStart(width, '0'))
-    addSolution(world, trial)
-    addEvaluation(world, trial)
-    addScore(world, trial)
-  }
-}
-
-/** A trial that is to be scored. */
-function addTrial(world: World, trialNo: string): Trial {
-  const trial = trialOf(trialNo)
-  addSolution(world, trial)
-  addEvaluation(world, trial)
-  return trial
-}
+import {
+  addEvaluation,
+  addFailure,
+  addScore,
+  addScored,
+  addTrial,
+  COUNT,
+  historyIn,
+  lastHistory,
+  PARTITION,
+  spanNow,
+  TEXTS,
+} from './scorer-trials.ts'
 
 async function score(stdout: string): Promise<{ world: World; item: Item }> {
   const world = createWorld(() => ({ stdout }))
