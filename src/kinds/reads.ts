@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events'
-import { setMaxListeners } from 'node:events'
 import { retryPauseMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 
@@ -16,8 +15,6 @@ export async function sideBySide<T>(
 ): Promise<T> {
   const done = new AbortController()
   const signal = AbortSignal.any([parent, done.signal])
-  // One look at a history may take dozens of queries at once.
-  setMaxListeners(0, signal)
   // A history is read by more queries at a time than Node thinks a signal should have listeners.
   setMaxListeners(0, signal)
   try {
