@@ -25,6 +25,7 @@ export default defineConfig({
       project('integration', 60_000),
       project('docker', 180_000),
       project('e2e', 300_000),
+      project('chaos', 900_000),
     ],
   },
 })

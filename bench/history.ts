@@ -4,7 +4,6 @@ import { fromPlain } from '../src/core/json.ts'
 import { createLogger } from '../src/core/log.ts'
 import { processJob } from '../src/core/processor.ts'
 import { Timeline } from '../src/core/timeline.ts'
-import type { Executor, Task } from '../src/executors/executor.ts'
 import { createScorer } from '../src/kinds/scorer/handler.ts'
 import { createLocalMatchSource } from '../src/matches/local/local-matches.ts'
 import { evaluationItem } from '../src/records/evaluation.ts'
@@ -13,6 +12,8 @@ import { flagItem } from '../src/records/result.ts'
 import { scoreItem } from '../src/records/score.ts'
 import { solutionItem } from '../src/records/solution.ts'
 import { PagedStore } from '../test/support/paged-store.ts'
+import { createInstantExecutor } from './instant-executor.ts'
+import { heldBytes, type Print } from './measure.ts'
 
 const TRIALS = [10, 100, 1000, 10_000, 20_000]
 /** Warm figures are medians of so many trials in a row. */
@@ -25,7 +26,7 @@ const OBJECTIVE = fromPlain([0.1234567890123456, 2.345678901234567, 34.567890123
  * What scoring the n-th trial of a participant costs in requests to the table, time and memory: cold, as after a
  * start, and warm. The table is in memory and answers at once, in pages as DynamoDB cuts them.
  */
-export async function benchHistory(print: (line: string) => void): Promise<void> {
+export async function benchHistory(print: Print): Promise<void> {
   print('| trial | history | cold: requests | cold: ms | warm: requests | warm: items | warm: ms | kept |')
   print('|---:|---:|---:|---:|---:|---:|---:|---:|')
   for (const trial of TRIALS) {
@@ -82,7 +83,7 @@ function createScoring(store: PagedStore): {
   score(number: number): Promise<Cost>
   lastInputBytes(): number
 } {
-  const executor = createMeter()
+  const executor = createInstantExecutor('{"score": 1}')
   const scorer = createScorer({
     store,
     executor,
@@ -145,46 +146,6 @@ function addScored(store: PagedStore, number: number): void {
   const now = new Date()
   store.add(scoreItem(trial, { startedAt: now, finishedAt: now, createdAt: now }, ExactNumber.of(number / 3)))
   store.add(flagItem('Scores', trial))
-}
-
-/** An indicator that reads all of its input, counts it, and answers. */
-function createMeter(): Executor & { lastInputBytes: number } {
-  const task: Task = {
-    id: 'indicator',
-    name: 'indicator',
-    logsCommand: '',
-    async send(input) {
-      meter.lastInputBytes = 0
-      for await (const part of input instanceof Uint8Array ? [input] : input)
-        meter.lastInputBytes += part.length
-    },
-    async *output() {
-      yield await Promise.resolve({ stream: 'stdout' as const, data: Buffer.from('{"score": 1}\n') })
-    },
-    wait: () => Promise.resolve({ exitCode: 0, oomKilled: false }),
-    kill: () => Promise.resolve(),
-    [Symbol.asyncDispose]: () => Promise.resolve(),
-  }
-  const meter = {
-    name: 'meter',
-    lastInputBytes: 0,
-    probe: () => Promise.resolve(),
-    pull: (image: string) => Promise.resolve({ id: image }),
-    start: () => Promise.resolve(task),
-    reap: () => Promise.resolve(0),
-    close: () => Promise.resolve(),
-  }
-  return meter
-}
-
-/** Memory in use once all that is not needed is gone; needs --expose-gc. */
-async function heldBytes(): Promise<number> {
-  for (let n = 0; n < 3; n += 1) {
-    globalThis.gc?.()
-    await systemClock.sleep(20)
-  }
-  const { heapUsed, external } = process.memoryUsage()
-  return heapUsed + external
 }
 
 function size(bytes: number): string {

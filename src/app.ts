@@ -2,13 +2,15 @@ import { availableParallelism } from 'node:os'
 import type { AwsConnection } from './aws/client-options.ts'
 import type { Inspection } from './aws/inspection.ts'
 import type { Config, LimitsConfig, MatchConfig } from './config/schema.ts'
-import type { Probe } from './core/breaker.ts'
+import { Breaker, type Probe } from './core/breaker.ts'
 import { createCleanup, type Cleanup } from './core/cleanup.ts'
 import { systemClock } from './core/clock.ts'
-import { EXIT, messageOf, OperatorError } from './core/errors.ts'
+import { EXIT, messageOf, OperatorError, RetryableError } from './core/errors.ts'
+import type { LeaseRecords } from './core/lease-record.ts'
 import type { Logger } from './core/log.ts'
 import type { WorkerObserver } from './core/observer.ts'
 import type { Stop } from './core/stop.ts'
+import { awaitStopNotice } from './core/stop-notice.ts'
 import { runWorker } from './core/worker.ts'
 import type { EmbeddedInfo } from './embedded/index.ts'
 import type { Executor, TaskLimits } from './executors/executor.ts'
@@ -22,6 +24,7 @@ import type { Account } from './matches/opthub/opthub.ts'
 import type { Queue } from './queues/queue.ts'
 import type { QueueReport } from './queues/sqs/inspect.ts'
 import type { TableReport } from './stores/dynamodb/inspect.ts'
+import type { LeaseTable } from './stores/dynamodb/lease-records.ts'
 import type { Store } from './stores/store.ts'
 
 /** Between two looks for containers whose runner is dead. */
@@ -96,6 +99,8 @@ interface Place {
   sqs: AwsConnection
   dynamodb: AwsConnection
   tableName: string
+  /** Where lease records are kept; undefined = nowhere. */
+  leaseTable: string | undefined
   queueUrl(kind: KindName): string
   reactive: boolean
 }
@@ -110,16 +115,17 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   const cleanup = createCleanup(log)
   try {
     observer.stateChanged('starting')
-    const [table, executor, matches, { KINDS }] = await together([
-      connectTable(options, cleanup),
-      connectExecutor(options, cleanup),
+    // Of several faults the first one here is said: a wrong password to the person who has just typed it.
+    const [matches, table, executor, { KINDS }] = await together([
       connectMatches(options, cleanup),
+      connectTable(options, cleanup, kind),
+      connectExecutor(options, cleanup),
       import('./kinds/index.ts'),
     ])
     const queue = table.queue(kind)
     const scorerQueue =
       kind === 'evaluator' && config.forward && !table.reactive ? table.queue('scorer') : undefined
-    await checkSurroundings(queue, table.store, executor, options)
+    await checkSurroundings(queue, table, executor, options)
     startReaping(executor, log, cleanup)
 
     const { parseMessage, create }: TrialKind = KINDS[kind]
@@ -131,6 +137,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       settings: kindSettings(options),
       ...(scorerQueue === undefined ? {} : { forward: (body) => scorerQueue.send(body) }),
     })
+    watchForNotice(options, cleanup)
     log.info('Ready', { kind, process_name: options.processName })
     await runWorker({
       kind: { name: kind, parseMessage, handler },
@@ -145,13 +152,14 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
           await Promise.all([table.store.probe(signal), queue.probe(signal), matches.probe(signal)])
         },
       },
-      concurrency: options.concurrency === 'auto' ? availableParallelism() : options.concurrency,
+      concurrency: slotCount(options),
       num: options.num,
       drainQueue: options.drainQueue,
       intervalMs: config.interval * 1000,
       visibilitySeconds: config.visibility_timeout,
       heartbeatMs: config.heartbeat_interval * 1000,
       maxReceiveCount: config.max_receive_count,
+      handover: table.leases && { records: table.leases, afterMs: config.handover_after * 1000 },
       maxHeld: config.order_window,
       drain: stop.drain,
       abort: stop.abort,
@@ -207,23 +215,64 @@ async function together<T extends readonly unknown[]>(
 
 async function connectExecutor(options: RunnerOptions, cleanup: Cleanup): Promise<Executor> {
   const { config, environment, log } = options
-  const [{ connectEngine }, { createDockerExecutor }] = await Promise.all([
+  const [
+    { connectEngine },
+    { createDockerExecutor },
+    { warnOfEngine },
+    { gpusInUse },
+    { createGpuLeasing, gpuFolder },
+    { createWarmPool },
+  ] = await Promise.all([
     import('./executors/docker/connect.ts'),
     import('./executors/docker/docker-executor.ts'),
+    import('./executors/docker/engine-kind.ts'),
+    import('./executors/docker/gpus.ts'),
+    import('./executors/gpu-lease.ts'),
+    import('./executors/warm-pool.ts'),
   ])
+  const engine = await connectEngine({ host: config.docker.host, environment })
+  await warnOfEngine(engine, log)
   const executor = createDockerExecutor({
-    engine: await connectEngine({ host: config.docker.host, environment }),
+    engine,
     processName: options.processName,
     log,
     environment,
     pullPolicy: config.pull_policy,
     imageCheckIntervalMs: config.image_check_interval * 1000,
     allowedImages: config.allowed_images,
+    registryLogins: config.docker.registry_auth,
+    dataDir: options.dataDir,
+    minFreeDiskBytes: config.min_free_disk,
     ...(config.docker.platform === undefined ? {} : { platform: config.docker.platform }),
     ageLimitSeconds: longestTimeout(config) + config.stop_grace,
+    ...(config.docker.gpu_mode === undefined ? {} : { gpuMode: config.docker.gpu_mode }),
   })
-  cleanup.defer('Docker', () => executor.close())
-  return executor
+  const leasing = createGpuLeasing(executor, {
+    folder: gpuFolder(options.dataDir),
+    allowed: config.docker.gpus ?? (Array.isArray(config.gpus) ? config.gpus : undefined),
+    inUse: (signal) => gpusInUse(engine, signal),
+    whenBusy: 'throw',
+    onWanted: () => {
+      pool.giveUpGpus()
+    },
+    clock: systemClock,
+    log,
+  })
+  const pool = createWarmPool(leasing, {
+    perSlot: config.warm === 'auto' ? 1 : config.warm,
+    slots: slotCount(options),
+    idleMs: config.warm_idle * 1000,
+    jobs: options.num,
+    drain: options.stop.drain,
+    clock: systemClock,
+    log,
+  })
+  cleanup.defer('Docker', () => pool.close())
+  return pool
+}
+
+function slotCount({ concurrency }: RunnerOptions): number {
+  return concurrency === 'auto' ? availableParallelism() : concurrency
 }
 
 /** The matches of the config, and OptHub's where somebody is logged in there. */
@@ -260,16 +309,17 @@ function longestTimeout(config: Config): number {
 /** Asks everything that jobs will need, before the first message is received; no message is touched. */
 async function checkSurroundings(
   queue: Queue,
-  store: Store,
+  { store, leases }: { store: Store; leases: Leases | undefined },
   executor: Executor,
   options: RunnerOptions,
 ): Promise<void> {
   const { log, stop } = options
   const signal = stop.abort
-  const [, , , redrive] = await together([
-    executor.probe(signal),
+  const [full, , , , redrive] = await together([
+    executor.probe(signal).catch(fullDisk),
     queue.probe(signal),
     store.probe(signal),
+    leases?.probe(signal),
     queue.redrive(signal),
   ])
   if (redrive === 'none') {
@@ -283,6 +333,45 @@ async function checkSurroundings(
       },
     )
   }
+  if (full !== undefined) await untilDiskHasRoom(full, executor, options)
+}
+
+/** The one fault that may be there at the start; others are thrown. */
+function fullDisk(error: unknown): RetryableError {
+  if (error instanceof RetryableError && error.surrounding === 'disk') return error
+  throw error
+}
+
+async function untilDiskHasRoom(
+  full: RetryableError,
+  executor: Executor,
+  { config, log, stop, observer = SILENT }: RunnerOptions,
+): Promise<void> {
+  const probes = { disk: (signal: AbortSignal) => executor.probe(signal) }
+  const intervalMs = config.interval * 1000
+  const breaker = new Breaker({ probes, intervalMs, clock: systemClock, log, observer })
+  breaker.report(full)
+  await breaker.whenWell(stop.drain).catch((error: unknown) => {
+    if (!stop.drain.aborted) throw error
+  })
+}
+
+/** Drains when somebody says that this machine will be taken away. */
+function watchForNotice({ config, stop, log }: RunnerOptions, cleanup: Cleanup): void {
+  const { stop_file: file, stop_command: command } = config
+  if (file === undefined && command === undefined) return
+  const ended = new AbortController()
+  const watching = awaitStopNotice({ file, command }, { clock: systemClock, log, signal: ended.signal }).then(
+    (notice) => {
+      if (notice === undefined) return
+      log.warn('This machine will be taken away: no new jobs', { notice })
+      stop.requestDrain(notice)
+    },
+  )
+  cleanup.defer('stop notice', async () => {
+    ended.abort()
+    await watching
+  })
 }
 
 /** Removes what dead runners left behind, now and from time to time. */
@@ -319,6 +408,7 @@ function kindSettings({ config, command }: RunnerOptions): KindSettings {
     strictExit: config.strict_exit,
     keep: !config.rm,
     limits: taskLimits(config.limits),
+    gpus: config.gpus,
     matchTtlSeconds: config.match_ttl,
     ordered: config.ordered,
     orderTimeoutSeconds: config.order_timeout,
@@ -368,19 +458,27 @@ function taskLimits(limits: LimitsConfig): TaskLimits {
   }
 }
 
-async function connectTable(options: TableOptions, cleanup: Cleanup): Promise<Omit<Table, 'close'>> {
+/** With a kind, its runner's: results are then fenced by the lease records, where there are any. */
+async function connectTable(
+  options: TableOptions,
+  cleanup: Cleanup,
+  kind?: KindName,
+): Promise<Omit<Table, 'close'> & { leases: Leases | undefined }> {
   const { config } = options
   const [place, { createDynamoDbStore }, { createSqsQueue }] = await together([
-    options.local ? localPlace(options, cleanup) : configuredPlace(config),
+    options.local ? localPlace(options, cleanup) : configuredPlace(options.config),
     import('./stores/dynamodb/dynamodb-store.ts'),
     import('./queues/sqs/sqs-queue.ts'),
   ])
-  const store = createDynamoDbStore({ ...place.dynamodb, tableName: place.tableName })
+  const { tableName, leaseTable } = place
+  const fence = kind === undefined || leaseTable === undefined ? undefined : { tableName: leaseTable, kind }
+  const store = createDynamoDbStore({ ...place.dynamodb, tableName, ...(fence && { leaseTable: fence }) })
   cleanup.defer('table', () => {
     store.close()
   })
   return {
     store,
+    leases: fence && (await connectLeases(place, fence, config, cleanup)),
     reactive: place.reactive,
     queue: (kind) => {
       const queue = createSqsQueue({
@@ -398,6 +496,22 @@ async function connectTable(options: TableOptions, cleanup: Cleanup): Promise<Om
   }
 }
 
+type Leases = LeaseRecords & { probe: Probe }
+
+async function connectLeases(
+  place: Place,
+  fence: LeaseTable,
+  config: Config,
+  cleanup: Cleanup,
+): Promise<Leases> {
+  const { createLeaseRecords } = await import('./stores/dynamodb/lease-records.ts')
+  const leases = createLeaseRecords({ ...place.dynamodb, ...fence, holdSeconds: config.visibility_timeout })
+  cleanup.defer('lease table', () => {
+    leases.close()
+  })
+  return leases
+}
+
 /** The embedded servers: joined when another process serves them, else served from here. */
 async function localPlace({ dataDir, log }: TableOptions, cleanup: Cleanup): Promise<Place> {
   const { embeddedFolder, openEmbedded } = await import('./embedded/index.ts')
@@ -413,12 +527,14 @@ function embeddedPlace(info: EmbeddedInfo): Place {
     sqs: { ...connection, endpoint: info.endpoints.sqs },
     dynamodb: { ...connection, endpoint: info.endpoints.dynamodb },
     tableName: info.table,
+    leaseTable: info.leaseTable,
     queueUrl: (kind) => info.queues[kind],
     reactive: true,
   }
 }
 
-function configuredPlace(config: Config): Place {
+async function configuredPlace(config: Config): Promise<Place> {
+  const { throughProxy } = await import('./aws/proxy.ts')
   const { access_key_id: accessKeyId, secret_access_key: secretAccessKey } = config
   const connection = {
     region: config.region_name ?? 'us-east-1',
@@ -432,11 +548,12 @@ function configuredPlace(config: Config): Place {
   })
   const urls = { evaluator: config.evaluator_queue_url, scorer: config.scorer_queue_url }
   return {
-    sqs: at(config.endpoint_url.sqs),
-    dynamodb: at(config.endpoint_url.dynamodb),
+    sqs: await throughProxy(at(config.endpoint_url.sqs), 'sqs'),
+    dynamodb: await throughProxy(at(config.endpoint_url.dynamodb), 'dynamodb'),
     get tableName() {
       return required('table_name', config.table_name)
     },
+    leaseTable: config.lease_table,
     queueUrl: (kind) => required(`${kind}_queue_url`, urls[kind]),
     reactive: false,
   }

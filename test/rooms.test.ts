@@ -24,6 +24,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   demo: ['core'],
   embedded: ['core'],
   processes: ['core'],
+  metrics: ['core'],
   'queues/sqs': ['interface', 'core', 'aws'],
   'stores/dynamodb': ['interface', 'core', 'aws', 'policy'],
   'executors/docker': ['interface', 'core'],
@@ -56,6 +57,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'demo',
     'embedded',
     'kinds',
+    'metrics',
     'processes',
     'executors/docker',
     'matches/opthub',
@@ -66,6 +68,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 const VENDORS: Record<string, readonly string[]> = {
   dockerode: ['executors/docker'],
   'tar-stream': ['executors/docker'],
+  'https-proxy-agent': ['aws'],
+  'proxy-from-env': ['aws'],
   '@aws-sdk/client-sqs': ['queues/sqs'],
   '@aws-sdk/client-dynamodb': ['stores/dynamodb'],
   dynalite: ['embedded'],
@@ -77,12 +81,13 @@ const VENDORS: Record<string, readonly string[]> = {
   chalk: ['cli'],
   yaml: ['config'],
   zod: ['config'],
+  'prom-client': ['metrics'],
 }
 
 function roomOf(file: string): string {
   if (INTERFACES.has(file)) return 'interface'
   const [first = '', second = ''] = file.split('/')
-  if (first === 'app.ts') return 'app'
+  if (first === 'app.ts' || first === 'image-runner.ts') return 'app'
   if (first === 'index.ts') return 'index'
   // What stands beside an interface file is policy: written once, for every driver below.
   if (['queues', 'stores', 'executors', 'matches'].includes(first)) {

@@ -1,3 +1,5 @@
+import type { Agent } from 'node:http'
+
 /** Where a service of AWS is and who asks, as the config says it. */
 export interface AwsConnection {
   region: string
@@ -5,6 +7,8 @@ export interface AwsConnection {
   endpoint?: string
   /** Left out = AWS's default chain: environment, profile, instance or pod role. */
   credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string }
+  /** Opens connections in another way, e.g. through a proxy. */
+  agent?: Agent
   /** Added to the User-Agent, e.g. ['opthub-runner', '0.1.0']. */
   userAgent?: [name: string, version: string]
 }
@@ -17,7 +21,7 @@ const REQUEST_TIMEOUT_MS = 30_000
 const MAX_ATTEMPTS = 3
 
 /** The options that every client of the AWS SDK takes. */
-export function awsClientOptions({ region, endpoint, credentials, userAgent }: AwsConnection) {
+export function awsClientOptions({ region, endpoint, credentials, agent, userAgent }: AwsConnection) {
   return {
     region,
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -25,6 +29,7 @@ export function awsClientOptions({ region, endpoint, credentials, userAgent }: A
     ...(userAgent === undefined ? {} : { customUserAgent: [userAgent] }),
     maxAttempts: MAX_ATTEMPTS,
     requestHandler: {
+      ...(agent === undefined ? {} : { httpsAgent: agent }),
       connectionTimeout: CONNECTION_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       // Without it the SDK only prints a warning.

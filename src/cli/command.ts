@@ -30,7 +30,11 @@ export function toUsageError(error: unknown, help: string): unknown {
   if (!(error instanceof CommanderError)) return error
   if (error.code === 'commander.helpDisplayed') return 'shown'
   if (error.code === 'commander.help') return 'incomplete'
-  const [message = '', suggestion = ''] = error.message.replace(/^error: /, '').split('\n')
+  // What stands behind an unknown option may be a password.
+  const [message = '', suggestion = ''] = error.message
+    .replace(/^error: /, '')
+    .replace(/^(unknown option '[^'=]*)=.*'/s, "$1'")
+    .split('\n')
   const meant = /Did you mean (.+)\?/.exec(suggestion)?.[1]
   const hint = meant === undefined ? '' : `Did you mean ${meant}? `
   const dashes =

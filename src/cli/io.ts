@@ -3,12 +3,13 @@ import type { Environment } from '../config/problem.ts'
 
 /** A stream to write to, and what is known of the terminal behind it, if there is one. */
 export interface Output {
-  write(text: string): unknown
+  /** `written` is called when it is out, or can't be. */
+  write(data: string | Uint8Array, written?: () => void): unknown
   isTTY?: boolean | undefined
   columns?: number | undefined
   rows?: number | undefined
-  on(event: 'resize', listener: () => void): unknown
-  off(event: 'resize', listener: () => void): unknown
+  on(event: 'resize' | 'error', listener: () => void): unknown
+  off(event: 'resize' | 'error', listener: () => void): unknown
 }
 
 /** All that a verb may touch of the process; tests pass their own. */
@@ -48,8 +49,16 @@ export interface Session {
 /** A call that knows its surroundings, and nothing else yet. */
 export function createSession(io: Io): Session {
   const debug = io.environment['OPTHUB_RUNNER_LOG_LEVEL']?.toUpperCase() === 'DEBUG'
-  return { io, debug, json: false, secrets: [], exitCode: 0 }
+  const secrets = SECRET_VARIABLES.map((name) => io.environment[name]).filter((value) => value !== undefined)
+  return { io, debug, json: false, secrets, exitCode: 0 }
 }
+
+/** Variables that hold secrets, whoever reads them: AWS's own, and those of the settings. */
+const SECRET_VARIABLES = [
+  'OPTHUB_PASSWORD',
+  'AWS_SESSION_TOKEN',
+  ...['AWS_', 'OPTHUB_RUNNER_'].flatMap((prefix) => [`${prefix}ACCESS_KEY_ID`, `${prefix}SECRET_ACCESS_KEY`]),
+]
 
 /** Whether somebody sits there who can watch lines change and answer questions. */
 export function isInteractive(io: Io): boolean {

@@ -1,7 +1,7 @@
 import { Chalk } from 'chalk'
 import type { Config } from '../config/schema.ts'
 import { systemClock } from '../core/clock.ts'
-import { createLogger, LOG_LEVELS, type Logger, type LogLevel } from '../core/log.ts'
+import { createLogger, LOG_LEVELS, type Logger, type LogLevel, type LogSink } from '../core/log.ts'
 import type { JobView, WorkerObserver } from '../core/observer.ts'
 import { redact } from '../core/redact.ts'
 import { isInteractive, wantsColor, type Io, type Session } from './io.ts'
@@ -78,11 +78,13 @@ function printer({ io, secrets }: Session): (line: string) => void {
 
 /** A log for verbs that print results: lines for people on stderr. */
 export function createPlainLog(session: Session, level: LogLevel): Logger {
+  return createLogger(plainSink(session), level)
+}
+
+/** Lines for people on stderr. */
+export function plainSink(session: Session): LogSink {
   const colors = colorsFor(session.io)
-  return createLogger(
-    createSink(printer(session), (record) => humanLine(record, colors)),
-    level,
-  )
+  return createSink(printer(session), (record) => humanLine(record, colors))
 }
 
 /** For verbs whose own output says what happens: only what is wrong, unless more was asked for by DEBUG. */

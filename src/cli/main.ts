@@ -8,7 +8,10 @@ const SIGNALS: readonly StopSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 /** Runs the program with the arguments behind its name; says the exit code. Shows every error itself. */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
-  const session = createSession(io)
+  return await runSession(argv, createSession(io))
+}
+
+async function runSession(argv: readonly string[], session: Session): Promise<number> {
   try {
     await runProgram(argv, session)
     return session.exitCode
@@ -23,16 +26,18 @@ const MAY_ASK = new Set(['login', 'evaluator', 'scorer'])
 /** The process's own entry: the only place that ends it. */
 export async function start(): Promise<void> {
   const io = processIo()
+  // With what is secret in it, also for errors that nobody has caught.
+  const session = createSession(io)
   surviveClosedOutputs()
   process.on('uncaughtException', (error) => {
-    void show(error, createSession(io)).then(end)
+    void show(error, session).then(end)
   })
   const [, name = '', ...argv] = process.argv
   const isOld = basename(name, '.js') === 'opthub-runner-start'
   const args = isOld ? fromOldArguments(argv) : argv
   // What is typed while the program loads must be neither shown nor lost.
   if (MAY_ASK.has(args[0] ?? '')) (await import('./typed-lines.ts')).holdTerminal(args, io)
-  await end(await main(args, io))
+  await end(await runSession(args, session))
 }
 
 async function show(error: unknown, session: Session): Promise<number> {
@@ -53,7 +58,7 @@ function processIo(): Io {
     },
     stdout: process.stdout,
     stderr: process.stderr,
-    environment: process.env,
+    environment: takeEnvironment(),
     platform: process.platform,
     pid: process.pid,
     hostname: hostname(),
@@ -72,10 +77,20 @@ function processIo(): Io {
   }
 }
 
+/** The environment; what is meant for us alone, the password too, stays in it for no report that Node may write. */
+function takeEnvironment(): Io['environment'] {
+  const environment = { ...process.env }
+  for (const name of Object.keys(environment)) {
+    if (name.startsWith('OPTHUB_')) Reflect.deleteProperty(process.env, name)
+  }
+  return environment
+}
+
 /** Who reads our results may leave early (`… | head`); who watches a runner may hang up. Neither is an error. */
 function surviveClosedOutputs(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? 0 : 1)
+    // A verb that listens, too, has something to clean up first.
+    if (process.stdout.listenerCount('error') === 1) process.exit(error.code === 'EPIPE' ? 0 : 1)
   })
   process.stderr.on('error', () => undefined)
 }

@@ -9,6 +9,7 @@ const TAKES_VALUE = new Set([
   '--concurrency',
   '--log-level',
   '--shutdown-grace',
+  '--metrics-port',
 ])
 
 /** The old `opthub-runner-start [options] evaluator|scorer [command…]`, with the verb in front as it is here. */

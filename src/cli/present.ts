@@ -85,7 +85,10 @@ function asJson({ what, why, hint, exitCode }: Presentation): string {
   })
 }
 
+/** Of each message only the first line: the others of AWS's quote what was signed, session tokens included. */
 function traceOf(error: Error): string {
-  const cause = error.cause instanceof Error ? `\ncaused by ${traceOf(error.cause)}` : ''
-  return (error.stack ?? error.message) + cause
+  const [line = ''] = error.message.split('\n', 1)
+  const frames = (error.stack ?? '').split('\n').filter((each) => /^ {4}at /.test(each))
+  const cause = error.cause instanceof Error ? [`caused by ${traceOf(error.cause)}`] : []
+  return [`${error.name}: ${line}`, ...frames, ...cause].join('\n')
 }

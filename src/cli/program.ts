@@ -46,7 +46,9 @@ function findVerb(name: string): Verb {
   if (found !== undefined) return found
   const names = VERBS.map((verb) => verb.name)
   const meant = nearest(name, names)
-  const what = name.startsWith('-') ? `Unknown option ${name} in front of the verb` : `Unknown verb ${name}`
+  const what = name.startsWith('-')
+    ? `Unknown option ${name.replace(/=.*/s, '')} in front of the verb`
+    : `Unknown verb ${name}`
   const hint = meant === undefined ? `The verbs are ${names.join(', ')}.` : `Did you mean ${meant}?`
   throw new OperatorError(what, '', `${hint} \`${PROGRAM} --help\` says more.`, EXIT.usage)
 }

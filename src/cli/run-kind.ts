@@ -1,8 +1,10 @@
+import { availableParallelism } from 'node:os'
 import type { Command } from 'commander'
 import type { Need } from '../config/checks.ts'
 import type { Config } from '../config/schema.ts'
 import { EXIT, OperatorError, StoppedError } from '../core/errors.ts'
-import { observeAll } from '../core/observer.ts'
+import type { Logger } from '../core/log.ts'
+import { observeAll, type WorkerObserver } from '../core/observer.ts'
 import type { KindName } from '../kinds/index.ts'
 import type { RunningProcess } from '../processes/running-process.ts'
 import type { OptHubAccess } from '../app.ts'
@@ -41,6 +43,10 @@ export function defineRunner(kind: KindName, command: Command, session: Session)
     .option('--concurrency <n>', 'jobs at a time, or auto for one per CPU')
     .option('--log-level <level>', 'DEBUG, INFO, WARNING, ERROR or CRITICAL')
     .option('--shutdown-grace <seconds>', 'what running jobs get after the first signal')
+    .option(
+      '--metrics-port <port>',
+      'serve /metrics, /healthz and /readyz there; a port of loopback, or host:port',
+    )
     .option('--no-rm', 'keep containers after their job')
     .option('--json', 'log JSON lines even on a terminal')
     .addHelpText('after', SIGNAL_HELP)
@@ -86,6 +92,7 @@ async function runKind(kind: KindName, words: string[], flags: RunFlags, session
   const stop = createStop({ graceMs: config.shutdown_grace * 1000 })
   const signals = watchSignals(session.io, stop, log)
   let running: RunningProcess | undefined
+  let metrics: RunnerMetrics | undefined
   try {
     for (const warning of warnings) log.warn('Doubtful setting', warningFields(warning))
     running = await openProcess({
@@ -99,6 +106,8 @@ async function runKind(kind: KindName, words: string[], flags: RunFlags, session
       stop,
       secrets: session.secrets,
     })
+    metrics = await openMetrics(kind, processName, config, log)
+    const observers = [observer, running, metrics?.observer].filter((each) => each !== undefined)
     await runRunner({
       kind,
       config,
@@ -113,7 +122,7 @@ async function runKind(kind: KindName, words: string[], flags: RunFlags, session
       ...(optHub === undefined ? {} : { optHub }),
       stop,
       log: running.watch(log),
-      observer: observer === undefined ? running : observeAll([observer, running]),
+      observer: observeAll(observers),
     })
     return signals.forcedExitCode() ?? EXIT.drained
   } catch (error) {
@@ -123,10 +132,35 @@ async function runKind(kind: KindName, words: string[], flags: RunFlags, session
     if (error instanceof StoppedError && running === undefined) return EXIT.drained
     throw error
   } finally {
+    await metrics?.close()
     await running?.close()
     signals.dispose()
     view.close()
   }
+}
+
+interface RunnerMetrics {
+  observer: WorkerObserver
+  close(): Promise<void>
+}
+
+/** Serves the figures of this process where the config asks for it. */
+async function openMetrics(
+  kind: KindName,
+  processName: string,
+  { metrics_port: address, concurrency }: Config,
+  log: Logger,
+): Promise<RunnerMetrics | undefined> {
+  if (address === undefined) return undefined
+  const [{ createMetrics }, { serveMetrics }] = await Promise.all([
+    import('../metrics/metrics.ts'),
+    import('../metrics/serve.ts'),
+  ])
+  const slots = concurrency === 'auto' ? availableParallelism() : concurrency
+  const metrics = createMetrics({ kind, processName, slots })
+  const served = await serveMetrics(metrics, address)
+  log.info('Metrics are served', { url: served.url })
+  return { observer: metrics.observer, close: () => served.close() }
 }
 
 function needsOf(kind: KindName, config: Config, local: boolean): Need[] {

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { Need } from '../config/checks.ts'
 import { formatOrigin, type ConfigProblem } from '../config/problem.ts'
 import type { Config } from '../config/schema.ts'
+import { secretsIn } from '../core/redact.ts'
 import type { Session } from './io.ts'
 
 /** What commander makes of the flags that stand for settings. */
@@ -14,6 +15,7 @@ export interface SettingFlags {
   concurrency?: string
   logLevel?: string
   shutdownGrace?: string
+  metricsPort?: string
   /** False behind --no-rm. */
   rm?: boolean
 }
@@ -55,10 +57,22 @@ export async function loadSettings(
     flags: settingsOf(flags),
     needs,
   })
-  const { log_level: level, secret_access_key: secret } = loaded.config
-  session.debug = level === 'DEBUG'
-  if (secret !== undefined) session.secrets = [secret]
+  session.debug = loaded.config.log_level === 'DEBUG'
+  session.secrets = [...session.secrets, ...secretsOf(loaded.config)]
   return { ...loaded, dataDir: dataFolder(environment, platform) }
+}
+
+/** What of the settings no line may show. */
+function secretsOf({ access_key_id: key, secret_access_key: secret, matches, docker }: Config): string[] {
+  const recipes = Object.values(matches).flatMap(({ problem, indicator }) => [problem, indicator])
+  const logins = Object.values(docker.registry_auth).flatMap(({ password, token }) => [password, token])
+  const secrets = [
+    key,
+    secret,
+    ...logins,
+    ...recipes.flatMap((recipe) => secretsIn(recipe?.environment ?? {})),
+  ]
+  return secrets.filter((each) => each !== undefined)
 }
 
 /** The config file that the flags name. */
@@ -78,6 +92,7 @@ function settingsOf(flags: SettingFlags): Record<string, { flag: string; value: 
     ['concurrency', '--concurrency', flags.concurrency],
     ['log_level', '--log-level', flags.logLevel],
     ['shutdown_grace', '--shutdown-grace', flags.shutdownGrace],
+    ['metrics_port', '--metrics-port', flags.metricsPort],
     ['rm', '--no-rm', flags.rm === false ? 'false' : undefined],
   ]
   return Object.fromEntries(

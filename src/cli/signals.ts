@@ -19,12 +19,10 @@ export interface SignalWatch {
 /** First signal: drain. Second: abort. Third: the process ends at once. */
 export function watchSignals(io: Io, stop: Stop, log: Logger): SignalWatch {
   let count = 0
-  let last: { signal: StopSignal; at: number } | undefined
+  let last: StopSignal | undefined
 
-  const unsubscribe = io.onSignal((signal) => {
-    const at = performance.now()
-    if (last?.signal === signal && ECHOED.has(signal) && at - last.at < ECHO_MS) return
-    last = { signal, at }
+  const unsubscribe = onDistinctSignal(io, (signal) => {
+    last = signal
     count += 1
     if (count === 1) {
       log.info('Stopping: no new jobs; running ones may end. A second signal ends them at once', { signal })
@@ -38,7 +36,7 @@ export function watchSignals(io: Io, stop: Stop, log: Logger): SignalWatch {
   })
 
   function exitCode(): number | undefined {
-    return last === undefined ? undefined : exitCodeOf(last.signal)
+    return last === undefined ? undefined : exitCodeOf(last)
   }
 
   return {
@@ -51,7 +49,18 @@ export function watchSignals(io: Io, stop: Stop, log: Logger): SignalWatch {
   }
 }
 
+/** Calls the listener at every signal, but not again for its echo. Returns the end of it. */
+export function onDistinctSignal(io: Io, listener: (signal: StopSignal) => void): () => void {
+  let last: { signal: StopSignal; at: number } | undefined
+  return io.onSignal((signal) => {
+    const at = performance.now()
+    if (last?.signal === signal && ECHOED.has(signal) && at - last.at < ECHO_MS) return
+    last = { signal, at }
+    listener(signal)
+  })
+}
+
 /** As shells have it: 128 and the signal's number. */
-function exitCodeOf(signal: StopSignal): number {
+export function exitCodeOf(signal: StopSignal): number {
   return 128 + constants.signals[signal]
 }

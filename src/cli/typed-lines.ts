@@ -173,7 +173,10 @@ function willAsk([verb = '', ...flags]: readonly string[], { environment }: Io):
     (environment[variable] ?? '') !== '' || flags.some((word) => word === flag || word.startsWith(`${flag}=`))
   if (flags.some((flag) => ['-h', '--help', '--local'].includes(flag))) return false
   if (verb === 'login') return !isGiven('--password-stdin', 'OPTHUB_PASSWORD')
-  return ['evaluator', 'scorer'].includes(verb) && !isGiven('--process-name', 'OPTHUB_PROCESS_NAME')
+  if (!['evaluator', 'scorer'].includes(verb)) return false
+  const isPasswordGiven = isGiven('--password-stdin', 'OPTHUB_PASSWORD')
+  const isUserGiven = isGiven('--username', 'OPTHUB_USERNAME')
+  return !isGiven('--process-name', 'OPTHUB_PROCESS_NAME') || !isUserGiven || !isPasswordGiven
 }
 
 /** A job in the background that touches the terminal's settings is stopped by the system. */

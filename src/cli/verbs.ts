@@ -52,6 +52,12 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/rejudge.ts'),
   },
   {
+    name: 'exec',
+    usage: '<image> [--] [args...]',
+    summary: 'call an image like a function: standard input in, standard output and exit code out',
+    load: () => import('./commands/exec.ts'),
+  },
+  {
     name: 'local',
     usage: '',
     summary: 'serve SQS and DynamoDB on this machine until a signal',
@@ -68,6 +74,12 @@ export const VERBS: readonly Verb[] = [
     usage: '<name>',
     summary: 'end a runner process after its current jobs',
     load: () => import('./commands/stop.ts'),
+  },
+  {
+    name: 'prune',
+    usage: '',
+    summary: 'remove what runners left behind: containers, and images they pulled or made; shown first',
+    load: () => import('./commands/prune.ts'),
   },
   {
     name: 'login',

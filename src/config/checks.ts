@@ -21,7 +21,16 @@ export function crossCheck(config: Config, invalid: ReadonlySet<string>): Findin
   return findings
 }
 
-const CHECKS: readonly Check[] = [keyPair, lease, timeouts, outputs, matchEntries, queues]
+const CHECKS: readonly Check[] = [
+  keyPair,
+  registryLogins,
+  lease,
+  handover,
+  timeouts,
+  outputs,
+  matchEntries,
+  queues,
+]
 
 const HOW_TO_SET: Record<Need, string> = {
   evaluator_queue_url: 'set it to the URL of the queue, or work without AWS by --local',
@@ -54,6 +63,18 @@ function keyPair({ config, invalid }: Settings, report: Report): void {
   }
 }
 
+function registryLogins({ config, invalid }: Settings, report: Report): void {
+  if (invalid.has('docker')) return
+  for (const [registry, login] of Object.entries(config.docker.registry_auth)) {
+    const { username, password, token } = login
+    const isPair = username !== undefined && password !== undefined && token === undefined
+    const isToken = token !== undefined && username === undefined && password === undefined
+    if (isPair || isToken) continue
+    const message = `the login for ${registry} in docker.registry_auth is neither a username with its password nor a token`
+    report(error(['docker', 'registry_auth', registry], message, 'set username and password, or token alone'))
+  }
+}
+
 function lease({ config, invalid }: Settings, report: Report): void {
   if (['visibility_timeout', 'heartbeat_interval', 'wait_time'].some((key) => invalid.has(key))) return
   const { visibility_timeout: visibility, heartbeat_interval: heartbeat, wait_time: wait } = config
@@ -65,7 +86,31 @@ function lease({ config, invalid }: Settings, report: Report): void {
     report({ ...error(['visibility_timeout'], message, 'a third each is safe'), severity: 'warning' })
 }
 
+function handover({ config, invalid }: Settings, report: Report): void {
+  const {
+    lease_table: leases,
+    table_name: table,
+    handover_after: after,
+    visibility_timeout: visibility,
+  } = config
+  if (leases !== undefined && leases === table) {
+    report(
+      error(
+        ['lease_table'],
+        'lease_table is the same as table_name',
+        'lease records need a table of their own',
+      ),
+    )
+  }
+  if (['handover_after', 'visibility_timeout'].some((key) => invalid.has(key)) || after >= 2 * visibility)
+    return
+  // Whoever stands by must be able to see within one receive that the owner is dead.
+  const message = `handover_after (${after}) is below twice the visibility_timeout (${visibility})`
+  report(error(['handover_after'], message, 'leave it out: the default suits SQS'))
+}
+
 function timeouts({ config, invalid }: Settings, report: Report): void {
+  if (config.lease_table !== undefined) return
   const found: [string[], number | undefined][] = invalid.has('timeout')
     ? []
     : [[['timeout'], config.timeout]]
@@ -76,7 +121,10 @@ function timeouts({ config, invalid }: Settings, report: Report): void {
   for (const [path, seconds] of found) {
     if (seconds === undefined || seconds <= LONGEST_LEASE_SECONDS) continue
     const message = `${path.join('.')} is above ${LONGEST_LEASE_SECONDS} (12 hours), the longest that SQS lets a message be held`
-    report({ ...error(path, message, 'longer jobs are cut off and tried again'), severity: 'warning' })
+    report({
+      ...error(path, message, 'longer jobs are cut off and tried again, unless lease_table is set'),
+      severity: 'warning',
+    })
   }
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { parseBoolean, parseBytes, parseNumber, parseSeconds } from './quantities.ts'
 
 // A setting reaches the schema as the text that stands in the file, in a variable or behind a flag (a list or map of
 // such texts); here is what the text means. So `0.10` stays `0.10` where text is wanted, and `True` is a boolean
@@ -104,47 +105,4 @@ function range({ min, above, max }: Bounds): string {
   if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`
   if (min !== undefined) return ` of at least ${min}`
   return max === undefined ? '' : ` of at most ${max}`
-}
-
-function parseBoolean(value: string): boolean | undefined {
-  const word = value.toLowerCase()
-  if (['true', 'yes', 'on', 'y', '1'].includes(word)) return true
-  if (['false', 'no', 'off', 'n', '0'].includes(word)) return false
-  return undefined
-}
-
-/** Numbers as YAML 1.1 writes them, and the plain exponents of 1.2. */
-function parseNumber(value: string): number | undefined {
-  const [, sign = '', digits = ''] = /^([-+]?)(.*)$/s.exec(value) ?? []
-  const plain = digits.replaceAll('_', '')
-  const magnitude = parseDigits(plain)
-  if (magnitude === undefined || !Number.isFinite(magnitude)) return undefined
-  return sign === '-' ? -magnitude : magnitude
-}
-
-function parseDigits(digits: string): number | undefined {
-  if (/^0[0-7]+$/.test(digits)) return Number.parseInt(digits, 8)
-  if (/^0(x[0-9a-f]+|b[01]+|o[0-7]+)$/i.test(digits)) return Number(digits)
-  if (/^[1-9]\d*(:[0-5]?\d)+$/.test(digits)) {
-    return digits.split(':').reduce((total, part) => total * 60 + Number(part), 0)
-  }
-  return /^(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?$/i.test(digits) ? Number(digits) : undefined
-}
-
-const SECONDS_PER = { ms: 0.001, s: 1, m: 60, h: 3600 }
-
-function parseSeconds(value: string): number | undefined {
-  const [, amount = '', unit = ''] = /^([\d.]+) *(ms|s|m|h)$/i.exec(value) ?? []
-  if (amount === '') return parseNumber(value)
-  const number = parseNumber(amount)
-  const factor = SECONDS_PER[unit.toLowerCase() as keyof typeof SECONDS_PER]
-  return number === undefined ? undefined : Number((number * factor).toPrecision(12))
-}
-
-function parseBytes(value: string): number | undefined {
-  const [, amount = '', unit = ''] = /^([\d.]+) *(?:([kmgt])(?:i?b)?|b)$/i.exec(value) ?? []
-  if (amount === '') return parseNumber(value)
-  const number = parseNumber(amount)
-  const power = ['', 'k', 'm', 'g', 't'].indexOf(unit.toLowerCase())
-  return number === undefined ? undefined : Math.round(number * 1024 ** power)
 }

@@ -2,12 +2,21 @@ import { resolve } from 'node:path'
 import type { z } from 'zod'
 import { messageOf } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
-import { escapeControls } from '../core/text.ts'
 import { crossCheck, missingKeys, type Need } from './checks.ts'
 import { ConfigError, type ConfigProblem, type Environment, type Origin } from './problem.ts'
 import { readEnvironment } from './read-environment.ts'
 import { readConfigFile } from './read-file.ts'
-import { pathKey, readYaml, setOwn, wholeFile, type Raw, type RawMap, type RawSettings } from './read-yaml.ts'
+import {
+  pathKey,
+  readYaml,
+  setOwn,
+  shown,
+  shownKey,
+  wholeFile,
+  type Raw,
+  type RawMap,
+  type RawSettings,
+} from './read-yaml.ts'
 import { CONFIG_KEYS, configSchema, keysAt, SECRET_KEYS, type Config } from './schema.ts'
 import { resolveSecret } from './secret.ts'
 
@@ -63,7 +72,8 @@ function isUnread(file: RawSettings | undefined, required: boolean): boolean {
 }
 
 /** The mistakes, or the settings. */
-function settle(config: Config, problems: ConfigProblem[], options: LoadOptions): LoadedConfig {
+function settle(config: Config, found: ConfigProblem[], options: LoadOptions): LoadedConfig {
+  const problems = found.map((problem) => ({ ...problem, path: shownPath(problem.path) }))
   const errors = problems.filter(
     (problem) => problem.severity === 'error' || (options.strict === true && isAboutKeys(problem)),
   )
@@ -101,8 +111,14 @@ async function readFileSettings(options: LoadOptions): Promise<RawSettings | und
 }
 
 function holdsSecret(tree: RawMap): boolean {
-  const secret = tree['secret_access_key']
-  return typeof secret === 'string' && secret !== '' && !/^(env|file):/.test(secret)
+  const docker = tree['docker']
+  const logins = isMap(docker) && isMap(docker['registry_auth']) ? docker['registry_auth'] : {}
+  const secrets = Object.values(logins).flatMap((login) =>
+    isMap(login) ? [login['password'], login['token']] : [login],
+  )
+  return [tree['secret_access_key'], ...secrets].some(
+    (secret) => typeof secret === 'string' && secret !== '' && !/^(env|file):/.test(secret),
+  )
 }
 
 function readFlags(flags: LoadOptions['flags']): RawSettings {
@@ -152,8 +168,8 @@ function unknownKeys({ tree, origins }: RawSettings): ConfigProblem[] {
       severity: 'warning',
       origin: origins.get(pathKey([key])) ?? { file: '' },
       path: [key],
-      message: `the key "${shown(key)}" is unknown, and is ignored`,
-      hint: suggestion(key, CONFIG_KEYS),
+      message: `the key "${shownKey(key)}" is unknown, and is ignored`,
+      hint: keyHint(key, CONFIG_KEYS),
     }))
 }
 
@@ -216,18 +232,18 @@ function explainIssue(
   if (issue.code === 'unrecognized_keys') {
     const known = keysAt(path) ?? []
     return issue.keys.map((name) => {
-      const hint = suggestion(name, known) || `known here: ${known.join(', ')}`
-      return problem([...path, name], `the key "${shown(name)}" is unknown in ${path.join('.')}`, hint)
+      const hint = keyHint(name, known) || `known here: ${known.join(', ')}`
+      return problem([...path, name], `the key "${shownKey(name)}" is unknown in ${path.join('.')}`, hint)
     })
   }
   if (issue.code === 'invalid_key') {
     const wanted = issue.issues[0]?.message ?? 'is not allowed'
     return [
-      problem(path, `the key "${shown(path.at(-1) ?? '')}" in ${path.slice(0, -1).join('.')} ${wanted}`),
+      problem(path, `the key "${shownKey(path.at(-1) ?? '')}" in ${path.slice(0, -1).join('.')} ${wanted}`),
     ]
   }
   const found = inner.reduce<Raw | undefined>((value, step) => at(value, step), raw)
-  const name = shown(path.join('.'))
+  const name = shown(shownPath(path).join('.'))
   if (found === undefined) return [problem(path, `${name} is missing`)]
   return [problem(path, `${name} ${issue.message}${describe(found, path)}`)]
 }
@@ -241,13 +257,29 @@ function at(value: Raw | undefined, step: string): Raw | undefined {
 function describe(value: Raw, path: readonly string[]): string {
   if (value === null) return ', and has no value'
   if (typeof value !== 'string') return Array.isArray(value) ? ', not a list' : ', not a map'
-  if (SECRET_KEYS.has(path[0] ?? '') || path.includes('environment')) return ''
+  if (isPrivate(path)) return ''
   return `, not ${JSON.stringify(shown(value))}`
 }
 
-function shown(value: string): string {
-  const text = escapeControls(value)
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text
+/** A path fit to be shown: where a comma stands for a colon, the name of a variable is its value. */
+function shownPath(path: readonly string[]): string[] {
+  return path
+    .map(shownKey)
+    .map((key, index) => (path[index - 1] === 'environment' && !/^[A-Z_][A-Z0-9_]*…?$/.test(key) ? '…' : key))
+}
+
+/** Whether a value there may be, or hold, what nobody else may see. */
+function isPrivate(path: readonly string[]): boolean {
+  const [top = '', , , recipe] = path
+  // Text in place of the map of a match may be a match that was written in a wrong way, its environment included.
+  if (top === 'docker' && (path.length === 1 || path.includes('registry_auth'))) return true
+  return SECRET_KEYS.has(top) || path.includes('environment') || (top === 'matches' && recipe === undefined)
+}
+
+/** How to mend a key that is unknown. */
+function keyHint(key: string, known: readonly string[]): string {
+  const [name = ''] = key.split(/[:=]/, 1)
+  return name !== key && known.includes(name) ? `write a blank behind "${name}:"` : suggestion(key, known)
 }
 
 function suggestion(key: string, known: readonly string[]): string {
@@ -317,21 +349,42 @@ async function resolveSecrets(
   options: LoadOptions,
   problems: ConfigProblem[],
 ): Promise<void> {
-  for (const key of ['access_key_id', 'secret_access_key'] as const) {
-    const setting = config[key]
-    if (setting === undefined || invalid.has(key)) continue
+  for (const { path, holder, key } of secretsOf(config)) {
+    const [top = ''] = path
+    const setting = holder[key]
+    if (setting === undefined || invalid.has(top)) continue
     try {
-      config[key] = await resolveSecret(setting, options.environment, options.file)
+      holder[key] = await resolveSecret(setting, options.environment, options.file)
     } catch (error) {
-      invalid.add(key)
-      const origin = originOf(merged.origins, [key], options.file)
+      invalid.add(top)
       problems.push({
         severity: 'error',
-        origin,
-        path: [key],
-        message: `${key} ${messageOf(error)}`,
+        origin: originOf(merged.origins, path, options.file),
+        path,
+        message: `${path.join('.')} ${messageOf(error)}`,
         hint: '',
       })
     }
   }
+}
+
+/** Where a secret stands in the settings. */
+interface SecretPlace {
+  path: readonly string[]
+  holder: Record<string, string | undefined>
+  key: string
+}
+
+function secretsOf(config: Config): SecretPlace[] {
+  const holder = config as unknown as SecretPlace['holder']
+  return [
+    ...['access_key_id', 'secret_access_key'].map((key) => ({ path: [key], holder, key })),
+    ...Object.entries(config.docker.registry_auth).flatMap(([registry, login]) =>
+      ['username', 'password', 'token'].map((key) => ({
+        path: ['docker', 'registry_auth', registry, key],
+        holder: login,
+        key,
+      })),
+    ),
+  ]
 }

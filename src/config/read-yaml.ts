@@ -6,9 +6,12 @@ import {
   LineCounter,
   parseDocument,
   type Document,
+  type ErrorCode,
   type Node,
   type Scalar,
+  type YAMLParseError,
 } from 'yaml'
+import { escapeControls } from '../core/text.ts'
 import type { ConfigProblem, Origin } from './problem.ts'
 
 /** A setting before its meaning is known: text (null = written without a value), lists and maps of it. */
@@ -55,7 +58,7 @@ export function readYaml(source: string, file: string): RawSettings {
     settings.problems.push({ severity, origin: position(lines, file, offset), path, message, hint })
   }
   for (const error of document.errors) {
-    const [message, hint] = explainSyntax(error.code, error.message)
+    const [message, hint] = explainSyntax(error)
     report(error.pos[0], [], 'error', `is not valid YAML: ${message}`, hint)
   }
   if (settings.problems.length > 0) return settings
@@ -135,7 +138,7 @@ class Walker {
     const name = path.at(-1) ?? ''
     if (Object.hasOwn(result, name)) {
       const severity = path.length === 1 ? 'warning' : 'error'
-      const message = `the key "${name}" stands twice; the last one counts`
+      const message = `the key "${shownKey(name)}" stands twice; the last one counts`
       this.#report(offsetOf(key), path, severity, message, 'keep one of them')
     }
     setOwn(result, name, this.#value(value, path))
@@ -164,8 +167,8 @@ class Walker {
         offsetOf(node),
         path,
         'error',
-        `refers to "${node.source}", which is not there`,
-        'define the anchor above its use',
+        'begins with "*", which refers to an anchor that is not there',
+        'put the value into quotes, or define the anchor above its use',
       )
       return null
     }
@@ -207,10 +210,34 @@ function position(lines: LineCounter, file: string, offset: number): Origin {
   return { file, line, column: col }
 }
 
-/** The parser's own words, save where a person needs others. */
-function explainSyntax(code: string, message: string): [message: string, hint: string] {
-  if (code === 'TAB_AS_INDENT') return ['a tab stands where only blanks may', 'indent with blanks']
-  if (code === 'MULTIPLE_DOCS') return ['it holds several documents', 'remove what follows the second `---`']
-  const [line = message] = message.split('\n')
-  return [line, 'mend the line; values with ": " or " #" in them need quotes']
+/** A key fit to be shown: where a colon or a blank is missing, the value, which may be secret, is part of the key. */
+export function shownKey(key: string): string {
+  const name = shown(/^[^:= ]*/.exec(key)?.[0] ?? '')
+  return /[:= ]/.test(key) ? `${name}…` : name
+}
+
+/** A value fit to be shown, on one line. */
+export function shown(value: string): string {
+  const text = escapeControls(value)
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text
+}
+
+const IN_QUOTES = 'put the value into single quotes'
+
+/** Where the parser's words would be hard to understand, or hold what stands in the file: that may be secret. */
+const OWN_WORDS: Partial<Record<ErrorCode, readonly [message: string, hint: string]>> = {
+  TAB_AS_INDENT: ['a tab stands where only blanks may', 'indent with blanks'],
+  MULTIPLE_DOCS: ['it holds several documents', 'remove what follows the second `---`'],
+  TAG_RESOLVE_FAILED: ['a value begins with "!", as only tags do', IN_QUOTES],
+  BAD_DIRECTIVE: ['a line begins with "%", as only directives do', IN_QUOTES],
+  BAD_DQ_ESCAPE: ['a "\\" in double quotes begins no escape that is known', IN_QUOTES],
+}
+
+function explainSyntax({
+  code,
+  message,
+}: Pick<YAMLParseError, 'code' | 'message'>): readonly [message: string, hint: string] {
+  // Behind a colon the parser quotes the file.
+  const [words = ''] = message.split(/(?<=\w): |\n/, 1)
+  return OWN_WORDS[code] ?? [words, 'mend the line; values with ": " or " #" in them need quotes']
 }

@@ -1,9 +1,15 @@
 import { z } from 'zod'
 import { LOG_LEVELS } from '../core/log.ts'
 import { anyNumber, bytes, choice, explain, flag, seconds, text, wholeNumber } from './fields.ts'
+import { parseNumber } from './quantities.ts'
 
 /** SQS lets no message be held for longer than this after its receive. */
 export const LONGEST_LEASE_SECONDS = 43_200
+
+const MOST_GPUS = 1024
+const GPUS = 'a number of GPUs, all, or a list of their UUIDs'
+const GPU_UUIDS =
+  'a list of UUIDs as `nvidia-smi -L` shows them, such as [GPU-5ebe7af3-12ab-34cd-56ef-0123456789ab]'
 
 /** Walls around a container, as the file writes them. */
 const limits = z.strictObject(
@@ -39,6 +45,27 @@ const limits = z.strictObject(
   explain('a map of limits'),
 )
 
+/** Who the runner is to a registry. */
+const registryLogin = z
+  .preprocess(
+    (value) => (typeof value === 'string' ? { token: value } : value),
+    z.strictObject(
+      {
+        username: text('a user name').optional().describe('who may read the images'),
+        password: text('a password')
+          .optional()
+          .describe('password or access token; better env:NAME or file:PATH'),
+        token: text('a token')
+          .optional()
+          .describe(
+            'identity token, as `docker login` keeps it, in place of both; better env:NAME or file:PATH',
+          ),
+      },
+      explain('a map of username and password, or a token'),
+    ),
+  )
+  .meta({ also: { type: 'string' } })
+
 /** One of a match's two images. */
 const recipe = z.strictObject(
   {
@@ -61,6 +88,7 @@ const recipe = z.strictObject(
       .default({}),
     timeout: seconds({ above: 0 }).optional(),
     limits: limits.optional(),
+    gpus: gpuRequest().optional(),
   },
   explain('a map with at least `image`'),
 )
@@ -75,7 +103,13 @@ const match = z.strictObject(
 )
 
 const USER_POOL = 'the id of a user pool, such as ap-northeast-1_Ab12Cd34E'
+const TABLE_NAME = 'the name of a DynamoDB table (3 to 255 of A–Z, a–z, 0–9, "_", "-", ".") or its ARN'
+const WORDS = 'the words of a command, such as [test, -e, /run/notice]'
+const HOST_AND_PORT =
+  /^\S+:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$/
+const METRICS = 'a port from 0 to 65535, or host:port'
 const SLOTS = 'a whole number from 1 to 1000, or auto'
+const WARM = 'a whole number from 0 to 16, or auto'
 const UUID_OR_STAR = /^(\*|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$/
 
 /** Every key of config.yml with its default. The names are the file's own. */
@@ -108,10 +142,7 @@ export const configSchema = z.object(
       .optional()
       .describe('AWS region; left out = AWS_REGION, else that of the queue URL'),
     table_name: text('the name of a DynamoDB table')
-      .regex(
-        /^([A-Za-z0-9_.-]{3,255}|arn:\S+)$/,
-        explain('the name of a DynamoDB table (3 to 255 of A–Z, a–z, 0–9, "_", "-", ".") or its ARN'),
-      )
+      .regex(/^([A-Za-z0-9_.-]{3,255}|arn:\S+)$/, explain(TABLE_NAME))
       .optional()
       .describe('DynamoDB table with partition key ID and sort key Trial'),
 
@@ -151,18 +182,44 @@ export const configSchema = z.object(
       .default(60)
       .describe('seconds for which a message is ours between two renewals'),
     heartbeat_interval: anyNumber({ above: 0 }).default(20).describe('seconds between two renewals'),
+    lease_table: text('the name of a DynamoDB table')
+      .regex(/^([A-Za-z0-9_.-]{3,255}|arn:\S+)$/, explain(TABLE_NAME))
+      .optional()
+      .describe(
+        'table of its own for jobs that outlast their message (12 h); left out = such jobs are cut off',
+      ),
+    handover_after: seconds({ min: 1, max: LONGEST_LEASE_SECONDS })
+      .default(41_400)
+      .describe("seconds after which a record in lease_table takes the place of a running job's message"),
     max_receive_count: wholeNumber({ min: 0 })
       .default(10)
       .describe('tries of a job that got its input; 0 = leave it to the dead-letter queue'),
     shutdown_grace: seconds({ min: 0 })
       .default(600)
       .describe('seconds that running jobs get after the first signal'),
+    stop_file: text('a path')
+      .optional()
+      .describe('no new jobs once this file exists, e.g. the notice that a spot machine is taken away'),
+    stop_command: z
+      .preprocess(
+        (value) => (typeof value === 'string' ? value.split(/\s+/).filter((word) => word !== '') : value),
+        z.array(text('a word'), explain(WORDS)).min(1, explain(WORDS)),
+      )
+      .optional()
+      .describe('no new jobs once this command, asked every 5 s, ends with 0'),
     stop_grace: seconds({ min: 0, max: 300 })
       .default(10)
       .describe('seconds between SIGTERM and SIGKILL for a container'),
     pull_policy: choice(['refresh', 'always', 'if-not-present', 'never'])
       .default('refresh')
       .describe('always, if-not-present, never, or refresh: as image_check_interval says'),
+    warm: z
+      .union([z.literal('auto'), wholeNumber({ min: 0, max: 16 }, WARM)], explain(WARM))
+      .default('auto')
+      .describe('containers started ahead per slot; auto = 1 while jobs of a match keep coming, 0 = none'),
+    warm_idle: seconds({ min: 1 })
+      .default(60)
+      .describe('seconds after which a container that was started ahead goes when no job came'),
     allowed_images: z
       .preprocess(
         splitList,
@@ -170,9 +227,13 @@ export const configSchema = z.object(
       )
       .default([])
       .describe('patterns of images that may run; none = all'),
+    min_free_disk: bytes({ min: 0 })
+      .default(1024 ** 3)
+      .describe("least free space of Docker's disk; below it images go that runners pulled; 0 = off"),
     limits: limits
       .default({})
       .describe('walls around every container; left out = what the engine does by itself'),
+    gpus: gpuRequest().default(0).describe('what each job gets: 0, a number, all, or UUIDs'),
     matches: z
       .record(
         z.string().regex(UUID_OR_STAR, explain('the UUID of a match, or "*" for all others')),
@@ -181,6 +242,13 @@ export const configSchema = z.object(
       )
       .default({})
       .describe('where each match finds its images'),
+    metrics_port: z
+      .union(
+        [wholeNumber({ min: 0, max: 65_535 }, METRICS), z.string().regex(HOST_AND_PORT, explain(METRICS))],
+        explain(METRICS),
+      )
+      .optional()
+      .describe('serve /metrics, /healthz and /readyz there; a port of loopback, or host:port'),
     endpoint_url: z
       .preprocess(
         (value) => (typeof value === 'string' ? { sqs: value, dynamodb: value } : value),
@@ -219,10 +287,22 @@ export const configSchema = z.object(
             .optional()
             .describe('left out = as the docker command finds it'),
           platform: platform().optional().describe('platform of images pulled, e.g. linux/amd64'),
+          gpus: gpuList().optional().describe('UUIDs of the GPUs that jobs of this runner may get'),
+          gpu_mode: choice(['auto', 'device', 'runtime', 'cdi'])
+            .optional()
+            .describe('how containers get their GPUs; auto = as it works'),
+          registry_auth: z
+            .record(
+              z.string().regex(/^[A-Za-z0-9][\w.:/-]*$/, explain('the host of a registry, such as ghcr.io')),
+              registryLogin,
+              explain('a map of registries to logins'),
+            )
+            .default({})
+            .describe("registry: login, where Docker's own config has none"),
         },
-        explain('a map of host and platform'),
+        explain('a map of host, platform, gpus, gpu_mode and registry_auth'),
       )
-      .default({})
+      .default({ registry_auth: {} })
       .describe('the Docker engine'),
   },
   explain('a map of keys'),
@@ -295,6 +375,30 @@ function platform() {
   return z
     .string(explain('a platform'))
     .regex(/^[a-z0-9]+\/[a-z0-9]+(\/[a-z0-9]+)?$/, explain('a platform, such as linux/amd64'))
+}
+
+/** How many GPUs, all, or which ones; a list may stand in one text, as a variable holds it. */
+function gpuRequest() {
+  return z.preprocess(
+    (value) => {
+      if (typeof value !== 'string') return value
+      if (value.trim().toLowerCase() === 'all') return 'all'
+      return parseNumber(value.trim()) ?? splitList(value)
+    },
+    z.union([z.literal('all'), z.int().min(0).max(MOST_GPUS), gpuList()], explain(GPUS)),
+  )
+}
+
+function gpuList() {
+  return z.preprocess(
+    splitList,
+    z
+      .array(
+        z.string(explain(GPU_UUIDS)).regex(/^(GPU|MIG)-[\w/-]+$/, explain(GPU_UUIDS)),
+        explain(GPU_UUIDS),
+      )
+      .min(1, explain(GPU_UUIDS)),
+  )
 }
 
 function queueUrl() {

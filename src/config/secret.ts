@@ -16,7 +16,11 @@ export async function resolveSecret(
   if (setting.startsWith('env:')) {
     const name = setting.slice('env:'.length).trim()
     const value = environment[name]
-    if (value === undefined || value === '') throw new Error(`names the variable ${name}, which is not set`)
+    if (value === undefined || value === '') {
+      // What is no name may be the secret itself.
+      const which = /^[A-Z_][A-Z0-9_]*$/.test(name) ? `the variable ${name}` : 'a variable'
+      throw new Error(`names ${which}, which is not set`)
+    }
     return value
   }
   if (setting.startsWith('file:')) {

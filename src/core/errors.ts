@@ -58,21 +58,46 @@ export class NotYetError extends Error {
   override readonly name = 'NotYetError'
   /** Seconds until the next try. */
   readonly retryAfterSeconds: number
-  /** Resolves when a try is worth while before that; never rejects. */
-  readonly sooner: Promise<void> | undefined
   /** How far off its time is, in any measure: of too many that wait the farthest are given back. */
   readonly distance: number
+  /** This machine is short of something just now: no more such jobs are taken in than it has slots. */
+  readonly isShortage: boolean
+  /** Its match is parked: only an administrator can end the waiting. */
+  readonly parked: boolean
+  readonly #sooner: Sooner | undefined
 
   constructor(
     message: string,
     retryAfterSeconds: number,
-    options: ErrorOptions & { sooner?: Promise<void>; distance?: number } = {},
+    options: ErrorOptions & {
+      sooner?: Sooner
+      distance?: number
+      isShortage?: boolean
+      parked?: boolean
+    } = {},
   ) {
     super(message, options)
     this.retryAfterSeconds = retryAfterSeconds
-    this.sooner = options.sooner
+    this.#sooner = options.sooner
     this.distance = options.distance ?? Infinity
+    this.isShortage = options.isShortage ?? false
+    this.parked = options.parked ?? false
   }
+
+  /** Resolves when a try is worth while before that; never rejects. Asked for by whoever is going to wait. */
+  get sooner(): Promise<void> | undefined {
+    return typeof this.#sooner === 'function' ? this.#sooner() : this.#sooner
+  }
+}
+
+type Sooner = Promise<void> | (() => Promise<void>)
+
+/**
+ * This machine can't run the job (too small, no GPU, no toolkit), and another may: it goes back for another runner, and
+ * must not be dead-lettered for that.
+ */
+export class UnfitError extends Error {
+  override readonly name = 'UnfitError'
 }
 
 /** The message is no longer ours: kill the container, write nothing, delete nothing. */

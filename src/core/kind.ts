@@ -1,4 +1,5 @@
 import type { JobError } from './errors.ts'
+import type { Fence } from './lease-record.ts'
 import type { Logger } from './log.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -20,6 +21,8 @@ export interface JobContext {
   signal: AbortSignal
   /** Throws LeaseLostError when the message is not provably ours any more; asked right before every write. */
   assertHeld(): void
+  /** On what condition its result may be written; undefined where there are no lease records. */
+  readonly fence?: Fence | undefined
   log: Logger
   timeline: Timeline
 }

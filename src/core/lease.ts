@@ -7,8 +7,8 @@ import type { Logger } from './log.ts'
 export interface Renewable {
   /** Monotonic ms at the start of the receive call: the queue's own clock can't have begun earlier. */
   readonly receivedAt: number
-  /** Makes the lease end `seconds` from now; LeaseLostError when the queue refuses. */
-  extend(seconds: number): Promise<void>
+  /** Makes the lease end `seconds` from now; LeaseLostError when the queue refuses. `lost` cuts all tries short. */
+  extend(seconds: number, lost: AbortSignal): Promise<void>
 }
 
 export interface LeaseOptions {
@@ -34,6 +34,8 @@ export class Lease {
   readonly signal: AbortSignal
   readonly #controller = new AbortController()
   readonly #ended = new AbortController()
+  /** Unlike the end this cuts a renewal that is under way: its next try would be one too many. */
+  readonly #cut = new AbortController()
   readonly #delivery: Renewable
   readonly #options: LeaseOptions
   readonly #parent: AbortSignal
@@ -58,7 +60,7 @@ export class Lease {
   /** Throws LeaseLostError unless the message is provably ours at this instant. */
   assertHeld(): void {
     // A process that was frozen wakes with its timers late: the clock decides, not the timer.
-    if (this.#lost === undefined && this.#options.clock.now() >= this.#deadlineMs) this.#lose('it ran out')
+    if (this.#options.clock.now() >= this.#deadlineMs) this.#runOut()
     if (this.#lost !== undefined) throw this.#lost
   }
 
@@ -79,11 +81,18 @@ export class Lease {
     return Math.min(startMs + visibilityMs - Math.min(5000, visibilityMs / 4), this.#capMs)
   }
 
+  #runOut(): void {
+    this.#lose(
+      this.#deadlineMs >= this.#capMs ? 'the longest time a message can be held is over' : 'it ran out',
+    )
+  }
+
   #lose(why: string, cause?: unknown): void {
     if (this.#lost !== undefined) return
     this.#lost = new LeaseLostError(`the lease on the message is lost: ${why}`, { cause })
     this.#controller.abort(this.#lost)
     this.#ended.abort()
+    this.#cut.abort(this.#lost)
   }
 
   async #beat(): Promise<void> {
@@ -101,17 +110,20 @@ export class Lease {
         return
       }
       const startMs = clock.now()
+      // A process that was frozen wakes here: what is over by then may be another's by now.
+      if (startMs >= this.#deadlineMs) {
+        this.#runOut()
+        return
+      }
       // Beyond the cap there is nothing to ask for; the watch ends the lease there.
       if (this.#capMs - startMs < 1000) return
       try {
-        await this.#delivery.extend(visibilitySeconds)
+        await this.#delivery.extend(visibilitySeconds, this.#cut.signal)
         this.#deadlineMs = this.#deadlineFrom(startMs)
         failures = 0
       } catch (error) {
-        if (error instanceof LeaseLostError) {
-          this.#lose(error.message, error)
-          return
-        }
+        if (error instanceof LeaseLostError) this.#lose(error.message, error)
+        if (this.#lost !== undefined) return
         failures += 1
         log.warn('Renewing the lease failed; trying again', { error: messageOf(error), failures })
       }
@@ -130,8 +142,6 @@ export class Lease {
     } catch {
       return
     }
-    this.#lose(
-      this.#deadlineMs >= this.#capMs ? 'the longest time a message can be held is over' : 'it ran out',
-    )
+    this.#runOut()
   }
 }

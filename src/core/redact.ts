@@ -4,6 +4,7 @@ import type { LogFields, Logger } from './log.ts'
 const MIN_LENGTH = 6
 const PLAIN_NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i
 const MASK = '***'
+const SECRET_NAME = /KEY|TOKEN|SECRET|PASS|PWD|AUTH|CREDENTIAL|PRIVATE/i
 
 /**
  * A text in which none of the secrets stands any more, neither as it is nor as JSON or Python would quote it.
@@ -15,6 +16,11 @@ export function redact(text: string, secrets: readonly string[]): string {
   // The longest first, so that a secret within another leaves no rest of it.
   const alternatives = [...forms].sort((a, b) => b.length - a.length).map(escapeRegExp)
   return text.replace(new RegExp(alternatives.join('|'), 'g'), MASK)
+}
+
+/** The values of an environment that are secret by their names, where nothing else says which are. */
+export function secretsIn(environment: Readonly<Record<string, string>>): string[] {
+  return Object.entries(environment).flatMap(([name, value]) => (SECRET_NAME.test(name) ? [value] : []))
 }
 
 /** A logger whose texts hold none of the secrets. */

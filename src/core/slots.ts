@@ -38,6 +38,11 @@ export class Slots {
     })
   }
 
+  /** A place that is free at this moment; nobody who waits is passed over. */
+  tryAcquire(): number | undefined {
+    return this.#waiters.size === 0 ? this.#free.pop() : undefined
+  }
+
   release(slot: number): void {
     const [next] = this.#waiters
     if (next === undefined) {

@@ -11,13 +11,17 @@ import {
   RetryableError,
   StoppedError,
   type Surrounding,
+  UnfitError,
 } from './errors.ts'
-import type { Handler, JobContext } from './kind.ts'
+import type { Handler, JobContext, JobIdentity } from './kind.ts'
+import { JobLease, type HandoverOptions } from './job-lease.ts'
 import { Lease, MAX_LEASE_MS } from './lease.ts'
 import type { Logger } from './log.ts'
 import type { JobOutcome, JobView, WorkerObserver } from './observer.ts'
 import { processJob, saveFailure } from './processor.ts'
+import { Returns } from './returns.ts'
 import { Slots } from './slots.ts'
+import { standBy, type StandByEnd } from './stand-by.ts'
 import { Timeline } from './timeline.ts'
 
 /** What the worker needs to know of a kind. P = payload, I = input, R = result. */
@@ -44,6 +48,8 @@ export interface WorkerOptions<P, I, R> {
   heartbeatMs: number
   /** Attempts that delivered their input before a job is given up; 0 = never. */
   maxReceiveCount: number
+  /** How jobs go on that outlast their message; undefined = they don't. */
+  handover?: HandoverOptions | undefined
   /** Most messages held outside the slots. */
   maxHeld: number
   /** No new jobs once aborted; running ones go on. */
@@ -57,12 +63,40 @@ export interface WorkerOptions<P, I, R> {
 
 const ACK_RETRIES = 5
 
-/** Ten receives (SQS counts each) take more than an hour, and yet nobody waits long for one that is away. */
-const LONGEST_RETURN_SECONDS = 600
+/** A job with its message, on its way through the slots. */
+interface Work<P> {
+  delivery: Delivery
+  payload: P
+  identity: JobIdentity
+  lease: JobLease
+  place: Place
+  log: Logger
+}
+
+/** Where a job runs; no slot while it waits. */
+interface Place {
+  slot: number | undefined
+  /** That of its last try. */
+  timeline?: Timeline
+}
+
+type TakenOver = Extract<StandByEnd, { state: 'taken' }>
+
+/** One that is away may be the next by then, and all others of its participant wait for it. */
+const LONGEST_RETURN_SECONDS = 120
+/** Of those that must not be given back any more, so many times `maxHeld` are held beside it. */
+const STAYING_SHARE = 10
+
+/** Between two looks whether this machine can run a job by now that can't be passed on. */
+const UNFIT_HOLD_SECONDS = 600
 
 /** A message that waits outside the slots. */
 interface Held {
   distance: number
+  /** It was received so often that it would soon be dead-lettered. */
+  stays: boolean
+  /** Only an administrator can end its wait. */
+  parked: boolean
   giveBack(): void
 }
 
@@ -81,12 +115,18 @@ class Worker<P, I, R> {
   readonly #breaker: Breaker
   readonly #active = new Set<Promise<void>>()
   readonly #held = new Set<Held>()
+  readonly #returns: Returns
+  /** Jobs that this machine was short of something for. */
+  readonly #short = new Set<Place>()
   #done = 0
+  /** Nothing is received any more; running jobs end. */
+  #ending = false
 
   constructor(options: WorkerOptions<P, I, R>) {
     this.#o = options
     this.#slots = new Slots(options.concurrency)
     this.#breaker = new Breaker(options)
+    this.#returns = new Returns(options)
   }
 
   async run(): Promise<void> {
@@ -98,6 +138,8 @@ class Worker<P, I, R> {
     try {
       observer.stateChanged('polling')
       await this.#poll()
+      this.#ending = true
+      this.#giveBackHeld()
       observer.stateChanged('draining')
     } finally {
       drain.removeEventListener('abort', wake)
@@ -138,16 +180,36 @@ class Worker<P, I, R> {
       }
       for (const delivery of deliveries) this.#take(delivery)
       if (deliveries.length > 0) continue
-      if (this.#o.drainQueue && this.#active.size === 0) return
+      if (this.#o.drainQueue && this.#active.size === this.#parkedCount()) return
       await clock.sleep(intervalMs, drain).catch(() => undefined)
     }
   }
 
   /** How many messages may be asked for now. */
   #wanted(): number {
+    // What this machine is short of another may have.
+    const short = [...this.#short].filter(({ timeline }) => timeline?.startedAt === undefined).length
+    const room = Math.min(this.#slots.freeCount, this.#o.concurrency - short)
+    return Math.max(0, Math.min(room, 10, this.#budget()))
+  }
+
+  /** How many more jobs may begin; those that are held may never do. */
+  #budget(): number {
     const { num } = this.#o
-    const budget = num === 0 ? Infinity : num - this.#done - this.#active.size
-    return Math.max(0, Math.min(this.#slots.freeCount, 10, budget))
+    return num === 0 ? Infinity : num - this.#done - (this.#active.size - this.#held.size)
+  }
+
+  #parkedCount(): number {
+    return [...this.#held].filter(({ parked }) => parked).length
+  }
+
+  /** Nobody will run here what is held still. */
+  #giveBackHeld(): void {
+    const parked = this.#parkedCount()
+    if (parked > 0 && !this.#o.drain.aborted) {
+      this.#o.log.warn('Messages of parked matches are left on the queue', { messages: parked })
+    }
+    for (const held of this.#held) held.giveBack()
   }
 
   async #pause(ms: number): Promise<void> {
@@ -174,7 +236,7 @@ class Worker<P, I, R> {
   async #handle(delivery: Delivery): Promise<void> {
     const { kind, drain, abort, clock, log: parentLog } = this.#o
     const log = parentLog.child({ kind: kind.name, message: delivery.id, attempt: delivery.attempt })
-    if (drain.aborted) {
+    if (drain.aborted || this.#budget() <= 0) {
       await this.#release(delivery, 0, log)
       return
     }
@@ -188,32 +250,90 @@ class Worker<P, I, R> {
       log.error('Unreadable message, left to the dead-letter queue', { reason, body: excerpt })
       return
     }
-    const lease = new Lease(
-      delivery,
-      {
-        visibilitySeconds: this.#o.visibilitySeconds,
-        heartbeatMs: this.#o.heartbeatMs,
-        maxMs: MAX_LEASE_MS,
-        clock,
-        log,
-      },
-      abort,
-    )
+    const identity = kind.handler.identify(payload)
+    const jobLog = log.child({ job: identity.id, ...identity.fields })
+    const { visibilitySeconds, heartbeatMs, handover } = this.#o
+    const options = { visibilitySeconds, heartbeatMs, maxMs: MAX_LEASE_MS, clock, log: jobLog }
+    const message = new Lease(delivery, options, abort)
+    const place: Place = { slot: undefined }
+    let lease: JobLease | undefined
     try {
-      await this.#work(delivery, payload, lease, log)
+      const taken = await this.#standBy(delivery, identity.id, message, jobLog)
+      if (taken === 'over') return
+      place.slot = taken?.slot
+      lease = new JobLease(
+        delivery,
+        {
+          ...{ job: identity.id, message, handover, heartbeatMs, clock, log: jobLog },
+          holdSeconds: visibilitySeconds,
+          isWorking: () => place.slot !== undefined,
+          ...(taken && { taken }),
+        },
+        abort,
+      )
+      await this.#work({ delivery, payload, identity, lease, place, log: jobLog })
     } finally {
-      await lease.end()
+      this.#short.delete(place)
+      await lease?.end()
+      await message.end()
     }
   }
 
+  /**
+   * Waits outside the slots while somebody works the job by its lease record. 'over' = the message is settled;
+   * undefined = an ordinary job.
+   */
+  async #standBy(
+    delivery: Delivery,
+    job: string,
+    message: Lease,
+    log: Logger,
+  ): Promise<TakenOver | 'over' | undefined> {
+    const { handover, drain, clock, visibilitySeconds: holdSeconds, heartbeatMs: everyMs } = this.#o
+    // A first message has no record yet; were there one all the same, it would keep the result from being written.
+    if (handover === undefined || (delivery.attempt === 1 && delivery.guard === 0)) return undefined
+    const { records, afterMs } = handover
+    const old = new AbortController()
+    clock.sleep(Math.max(0, delivery.receivedAt + afterMs - clock.now()), message.signal).then(
+      () => {
+        old.abort(new StoppedError('the message can not be held much longer'))
+      },
+      () => undefined,
+    )
+    try {
+      const end = await standBy({
+        ...{ records, job, guard: delivery.guard, holdSeconds, everyMs, clock, log },
+        signal: AbortSignal.any([message.signal, drain, old.signal]),
+        // A job that can't be passed on can't be kept either.
+        takeSlot: () => (delivery.sendCopy === undefined ? undefined : this.#slots.tryAcquire()),
+        releaseSlot: (slot) => {
+          this.#slots.release(slot)
+        },
+      })
+      if (end.state === 'taken') return end
+      if (end.state === 'ordinary') return undefined
+      log.info('A later copy of the message is on the queue; this one is deleted')
+      await this.#acknowledge(delivery, message, log)
+    } catch (error) {
+      if (message.signal.reason instanceof LeaseLostError) {
+        log.warn('Lease lost: the message is left alone', { reason: message.signal.reason.message })
+      } else {
+        log.debug('Standing by ends', { reason: messageOf(error) })
+        await message.end()
+        await this.#release(delivery, 0, log)
+      }
+    }
+    return 'over'
+  }
+
   /** Runs the job in a slot, as often as it says "not yet". */
-  async #work(delivery: Delivery, payload: P, lease: Lease, parentLog: Logger): Promise<void> {
-    const { kind, clock, drain } = this.#o
-    const identity = kind.handler.identify(payload)
-    const log = parentLog.child({ job: identity.id, ...identity.fields })
+  async #work(work: Work<P>): Promise<void> {
+    const { delivery, payload, identity, lease, place, log } = work
+    const { kind, clock } = this.#o
     let waited = false
     for (;;) {
       const timeline = new Timeline(clock)
+      place.timeline = timeline
       if (delivery.sentAt !== undefined)
         timeline.add('queued', Math.max(0, clock.date().getTime() - delivery.sentAt.getTime()))
       const job: JobContext = {
@@ -222,12 +342,15 @@ class Worker<P, I, R> {
         assertHeld: () => {
           lease.assertHeld()
         },
+        get fence() {
+          return lease.fence
+        },
         log,
         timeline,
       }
       let slot: number
       try {
-        slot = await this.#slots.acquire(lease.signal)
+        slot = place.slot ??= await this.#slots.acquire(lease.signal)
       } catch (error) {
         await this.#settleThrown(error, delivery, payload, lease, job)
         return
@@ -238,23 +361,33 @@ class Worker<P, I, R> {
       let outcome: JobOutcome = 'released'
       try {
         outcome = await processJob(kind.handler, payload, job)
-        await this.#acknowledge(delivery, lease, log)
-      } catch (error) {
-        if (error instanceof NotYetError && !drain.aborted && this.#makeRoom(error.distance)) {
+        if (outcome === 'settled') await lease.dropRecord()
+        if (lease.hasMessage) await this.#acknowledge(delivery, lease, log)
+      } catch (thrown) {
+        const error = thrown instanceof UnfitError ? await this.#passOn(thrown, work) : thrown
+        if (error === 'passed on') return
+        const stays = error instanceof NotYetError && (await this.#returns.isNearItsEnd(delivery))
+        const mayWait = !this.#isEnding() && !lease.signal.aborted
+        if (error instanceof NotYetError && mayWait && this.#makeRoom(error.distance, stays)) {
           outcome = 'held'
           // Said once per delivery: a job may look whether its time has come every second, for an hour.
           if (!waited) log.info('Job waits', { reason: error.message })
           waited = true
+          if (error.isShortage) this.#short.add(place)
+          place.slot = undefined
           this.#slots.release(slot)
           this.#o.observer.jobEnded(view, outcome)
-          slot = -1
-          if (await this.#hold(error, delivery, lease, log)) continue
+          if (!(await this.#hold(error, stays, work))) return
+          if (this.#budget() >= 0) continue
+          // Others have taken its place in `num` meanwhile.
+          await this.#giveBack(delivery, lease, 0, log)
           return
         }
         outcome = await this.#settleThrown(error, delivery, payload, lease, job)
       } finally {
-        if (slot >= 0) {
+        if (place.slot !== undefined) {
           timeline.leave()
+          place.slot = undefined
           if (outcome === 'succeeded' || outcome === 'failed' || outcome === 'settled') this.#done += 1
           this.#slots.release(slot)
           this.#o.observer.jobEnded(view, outcome)
@@ -269,11 +402,39 @@ class Worker<P, I, R> {
     }
   }
 
+  #isEnding(): boolean {
+    return this.#ending || this.#o.drain.aborted
+  }
+
+  /** Leaves a job that this machine can't run to another. NotYetError = it has to wait here all the same. */
+  async #passOn(error: UnfitError, work: Work<P>): Promise<'passed on' | NotYetError> {
+    const { delivery, identity, lease, log } = work
+    const { afterSeconds, isFirst } = this.#returns.note(identity.id)
+    if (isFirst)
+      log.warn('This machine can not run the job: it goes back for another runner', { reason: error.message })
+    const held = new NotYetError(error.message, UNFIT_HOLD_SECONDS, { cause: error, parked: true })
+    const way = lease.hasMessage ? await this.#returns.wayFor(delivery) : 'release'
+    if (lease.signal.aborted) return held
+    if (way === 'release') {
+      await this.#giveBack(delivery, lease, this.#isEnding() ? 0 : afterSeconds, log)
+      return 'passed on'
+    }
+    // Never deleted before the queue has the copy; both at once are harmless, as any message that comes twice.
+    if (way === 'hold' || !(await this.#returns.sendCopy(delivery, afterSeconds, lease.signal))) return held
+    log.info('A copy takes the place of the message, so that its receives do not add up', {
+      after_seconds: afterSeconds,
+    })
+    await this.#acknowledge(delivery, lease, log)
+    return 'passed on'
+  }
+
   /** Whether one more message can be held; one that is farther from its time may have to give way. */
-  #makeRoom(distance: number): boolean {
-    if (this.#held.size < this.#o.maxHeld) return true
+  #makeRoom(distance: number, stays: boolean): boolean {
+    const { maxHeld } = this.#o
+    const others = [...this.#held].filter((held) => held.stays === stays)
+    if (others.length < (stays ? STAYING_SHARE * maxHeld : maxHeld)) return true
     let farthest: Held | undefined
-    for (const held of this.#held) {
+    for (const held of others) {
       if (farthest === undefined || held.distance > farthest.distance) farthest = held
     }
     if (farthest === undefined || farthest.distance <= distance) return false
@@ -282,15 +443,17 @@ class Worker<P, I, R> {
   }
 
   /** Waits outside the slots, the message held by its heartbeat. False = it was given back or lost meanwhile. */
-  async #hold(notYet: NotYetError, delivery: Delivery, lease: Lease, log: Logger): Promise<boolean> {
+  async #hold(notYet: NotYetError, stays: boolean, { delivery, lease, log }: Work<P>): Promise<boolean> {
     const { drain, clock } = this.#o
-    const { retryAfterSeconds, sooner, distance } = notYet
+    const { retryAfterSeconds, sooner, distance, parked } = notYet
     const wait = new AbortController()
     const stop = (): void => {
       wait.abort()
     }
     const held: Held = {
       distance,
+      stays,
+      parked,
       giveBack: () => {
         this.#held.delete(held)
         stop()
@@ -307,25 +470,23 @@ class Worker<P, I, R> {
     } catch {
       // A lost lease leaves the message alone.
       if (!(lease.signal.reason instanceof LeaseLostError)) {
-        await lease.end()
-        await this.#release(delivery, this.#releaseDelay(notYet, delivery), log)
+        await this.#giveBack(delivery, lease, this.#releaseDelay(notYet, delivery), log)
       }
       return false
     } finally {
       wait.abort()
       this.#held.delete(held)
+      this.#slots.notify()
       lease.signal.removeEventListener('abort', stop)
       drain.removeEventListener('abort', stop)
     }
   }
 
   /** Seconds until a message comes again that there was no room for. */
-  #releaseDelay({ retryAfterSeconds }: NotYetError, { attempt }: Delivery): number {
-    if (this.#o.drain.aborted || this.#o.abort.aborted) return 0
-    return Math.max(
-      Math.ceil(retryAfterSeconds),
-      Math.min(releaseDelaySeconds(attempt), LONGEST_RETURN_SECONDS),
-    )
+  #releaseDelay({ retryAfterSeconds, parked }: NotYetError, { attempt }: Delivery): number {
+    if (this.#isEnding() || this.#o.abort.aborted) return 0
+    const longest = parked ? Infinity : LONGEST_RETURN_SECONDS
+    return Math.max(Math.ceil(retryAfterSeconds), Math.min(releaseDelaySeconds(attempt), longest))
   }
 
   /** Decides by the class of what was thrown; see core/errors.ts. */
@@ -333,7 +494,7 @@ class Worker<P, I, R> {
     error: unknown,
     delivery: Delivery,
     payload: P,
-    lease: Lease,
+    lease: JobLease,
     job: JobContext,
   ): Promise<JobOutcome> {
     const { log } = job
@@ -344,15 +505,12 @@ class Worker<P, I, R> {
       return 'lost'
     }
     if (cause instanceof StoppedError) {
-      await lease.end()
-      await this.#release(delivery, 0, log)
+      await this.#giveBack(delivery, lease, 0, log)
       return 'released'
     }
     if (cause instanceof NotYetError) {
-      await lease.end()
-      // There is no room to hold it. Every receive counts towards the dead-letter queue, so that they must grow rare.
-      const seconds = Math.max(Math.ceil(cause.retryAfterSeconds), releaseDelaySeconds(delivery.attempt))
-      await this.#release(delivery, this.#o.drain.aborted ? 0 : seconds, log)
+      // There is no room to hold it.
+      await this.#giveBack(delivery, lease, this.#releaseDelay(cause, delivery), log)
       return 'released'
     }
     if (cause instanceof RetryableError) {
@@ -368,13 +526,12 @@ class Worker<P, I, R> {
       })
       if (await this.#giveUp(delivery, payload, lease, job)) return 'failed'
     }
-    await lease.end()
-    await this.#release(delivery, releaseDelaySeconds(delivery.attempt), log)
+    await this.#giveBack(delivery, lease, releaseDelaySeconds(delivery.attempt), log)
     return 'released'
   }
 
   /** The end of a job that got its input again and again and was each time cut off, while all else works. */
-  async #giveUp(delivery: Delivery, payload: P, lease: Lease, job: JobContext): Promise<boolean> {
+  async #giveUp(delivery: Delivery, payload: P, lease: JobLease, job: JobContext): Promise<boolean> {
     const { maxReceiveCount, kind } = this.#o
     if (maxReceiveCount === 0 || delivery.attempt < maxReceiveCount || job.timeline.startedAt === undefined)
       return false
@@ -386,7 +543,7 @@ class Worker<P, I, R> {
         `given up after ${delivery.attempt} attempts`,
       )
       await saveFailure(kind.handler, payload, failure, job)
-      await this.#acknowledge(delivery, lease, job.log)
+      if (lease.hasMessage) await this.#acknowledge(delivery, lease, job.log)
       return true
     } catch (error) {
       job.log.error('Recording the failure failed; the job will be tried again', { error: messageOf(error) })
@@ -395,7 +552,7 @@ class Worker<P, I, R> {
   }
 
   /** Deletes the message of a job whose result is stored. A failure is healed by the next delivery. */
-  async #acknowledge(delivery: Delivery, lease: Lease, log: Logger): Promise<void> {
+  async #acknowledge(delivery: Delivery, lease: Pick<Lease, 'signal'>, log: Logger): Promise<void> {
     // The renewals go on while the delete is tried, so that nobody else is bothered with a finished job.
     for (let n = 0; ; n += 1) {
       try {
@@ -411,6 +568,13 @@ class Worker<P, I, R> {
         await this.#o.clock.sleep(retryPauseMs(n, 200, 3000), lease.signal).catch(() => undefined)
       }
     }
+  }
+
+  /** Ends the lease and gives the job to whoever receives its message next. */
+  async #giveBack(delivery: Delivery, lease: JobLease, afterSeconds: number, log: Logger): Promise<void> {
+    await lease.end()
+    if (lease.hasMessage) await this.#release(delivery, afterSeconds, log)
+    else log.info('The job is left to the holders of its later messages')
   }
 
   async #release(delivery: Delivery, afterSeconds: number, log: Logger): Promise<void> {

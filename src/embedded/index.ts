@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { EXIT, messageOf, OperatorError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import { Membership, UnansweredError } from './membership.ts'
-import { deadLetterName, QUEUES, REGION, TABLE, type QueueName } from './serve.ts'
+import { deadLetterName, LEASE_TABLE, QUEUES, REGION, TABLE, type QueueName } from './serve.ts'
 import { ACCOUNT_ID } from './sqs/service.ts'
 
 /** What a client needs to use the embedded services. */
@@ -16,6 +16,8 @@ export interface EmbeddedInfo {
   queues: Record<QueueName, string>
   deadLetterQueues: Record<QueueName, string>
   table: typeof TABLE
+  /** Where runners keep the lease records of long jobs. */
+  leaseTable: typeof LEASE_TABLE
 }
 
 export interface Embedded {
@@ -96,6 +98,7 @@ function describe(membership: Membership): EmbeddedInfo {
     queues: urls((queue) => queue),
     deadLetterQueues: urls(deadLetterName),
     table: TABLE,
+    leaseTable: LEASE_TABLE,
   }
 }
 

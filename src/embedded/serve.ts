@@ -12,6 +12,8 @@ import { createCredentials, randomPort, readState, writeState, type State } from
 
 export const REGION = 'us-east-1'
 export const TABLE = 'opthub'
+/** Of jobs that outlast their message. */
+export const LEASE_TABLE = 'opthub-leases'
 export const QUEUES = ['evaluator', 'scorer', 'code-exec', 'inference'] as const
 export type QueueName = (typeof QUEUES)[number]
 
@@ -110,6 +112,7 @@ async function openServices(
     react: createReactions(TABLE, (queue, body) => sqs.prepareSend(queue, body)),
   })
   await dynamodb.ensureTable(TABLE, 'ID', 'Trial')
+  await dynamodb.ensureTable(LEASE_TABLE, 'ID', 'Trial')
   return { sqs, dynamodb }
 }
 

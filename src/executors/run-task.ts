@@ -1,16 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import type { JobContext } from '../core/kind.ts'
-import type { Executor, OutputChunk, Task, TaskExit, TaskInput, TaskSpec } from './executor.ts'
+import type { Executor, Task, TaskExit, TaskSpec } from './executor.ts'
 import { LastLineFinder, Tail, type LastLine } from './output.ts'
+import { EndedBeforeInputError } from './pooled-task.ts'
+import { supervise, type Bounds, type TakeOutput } from './supervise.ts'
 
 /** One run of a task, and its bounds. */
-export interface RunRequest {
+export interface RunRequest extends Bounds {
   spec: TaskSpec
-  input: TaskInput
-  /** Milliseconds from the delivery of the input to the kill. */
-  timeoutMs: number
-  /** Seconds between SIGTERM and SIGKILL. */
-  stopGraceSeconds: number
   /** Longest last line of stdout. */
   maxLineBytes: number
   /** Most of stdout and stderr together; more is a flood. */
@@ -34,9 +31,6 @@ export interface RunResult {
   stderrTail: Uint8Array
 }
 
-/** Node's timers can't wait longer. */
-const MAX_TIMER_MS = 2 ** 31 - 1
-
 /**
  * Runs a task from its creation to its removal: delivers the input, reads all output within bounds, and kills it when
  * its time is over, when it floods, or when the job is aborted, whose reason is then thrown. What the executor throws
@@ -47,7 +41,22 @@ export async function runTask(
   request: RunRequest,
   job: Pick<JobContext, 'signal' | 'log' | 'timeline'>,
 ): Promise<RunResult> {
-  const { signal, log, timeline } = job
+  for (;;) {
+    try {
+      return await runOnce(executor, request, job)
+    } catch (error) {
+      // Nobody's fault: its program never saw the input. The next one is not parked.
+      if (!(error instanceof EndedBeforeInputError)) throw error
+      job.log.debug('A container started ahead had ended; the job gets one of its own')
+    }
+  }
+}
+
+async function runOnce(
+  executor: Executor,
+  request: RunRequest,
+  { signal, log, timeline }: Pick<JobContext, 'signal' | 'log' | 'timeline'>,
+): Promise<RunResult> {
   const { spec } = request
   try {
     await using task = await executor.start(spec, signal, (phase) => {
@@ -57,7 +66,7 @@ export async function runTask(
     if (spec.keep) log.info('The container is kept', { container: task.name, logs: task.logsCommand })
     timeline.enter('run')
     timeline.markStarted()
-    return await supervise(task, request, signal)
+    return await judge(task, request, signal)
   } finally {
     timeline.leave()
   }
@@ -69,69 +78,27 @@ export function taskName(kind: string, shortId: string): string {
   return `${name}-${randomBytes(4).toString('hex')}`
 }
 
-async function supervise(task: Task, request: RunRequest, signal: AbortSignal): Promise<RunResult> {
+async function judge(task: Task, request: RunRequest, signal: AbortSignal): Promise<RunResult> {
   const lastLine = new LastLineFinder(request.maxLineBytes)
   const stderr = new Tail(request.stderrTailBytes)
   let totalBytes = 0
-  let killedFor: 'timeout' | 'flood' | undefined
-  const broken = breaker()
-
-  function kill(verdict: 'timeout' | 'flood', graceSeconds: number): void {
-    if (killedFor !== undefined) return
-    killedFor = verdict
-    task.kill(graceSeconds).catch(broken.trip)
-  }
-  function take({ stream, data }: OutputChunk): void {
+  const take: TakeOutput = ({ stream, data }, kill) => {
     totalBytes += data.length
     // What comes after the kill is still drawn off: a full pipe would keep the task from ending.
-    if (totalBytes > request.maxTotalBytes) kill('flood', 0)
+    if (totalBytes > request.maxTotalBytes) kill()
     else if (stream === 'stdout') lastLine.add(data)
     else stderr.add(data)
   }
-  function abort(): void {
-    broken.trip(signal.reason)
-  }
-
-  const timer = setTimeout(
-    kill,
-    Math.min(request.timeoutMs, MAX_TIMER_MS),
-    'timeout',
-    request.stopGraceSeconds,
-  )
-  signal.addEventListener('abort', abort, { once: true })
-  if (signal.aborted) abort()
-  try {
-    const ended = task.wait().finally(() => {
-      clearTimeout(timer)
-    })
-    const all = Promise.all([ended, readAll(task, take), task.send(request.input)])
-    const [exit] = await Promise.race([all, broken.tripped])
-    return {
-      verdict: killedFor ?? verdictOf(exit),
-      exitCode: exit.exitCode,
-      lastLine: lastLine.finish(),
-      stderrTail: stderr.bytes(),
-    }
-  } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', abort)
+  const { exit, killedFor } = await supervise(task, request, take, signal)
+  return {
+    verdict: killedFor ?? verdictOf(exit),
+    exitCode: exit.exitCode,
+    lastLine: lastLine.finish(),
+    stderrTail: stderr.bytes(),
   }
 }
 
-async function readAll(task: Task, take: (chunk: OutputChunk) => void): Promise<void> {
-  for await (const chunk of task.output()) take(chunk)
-}
-
-function verdictOf({ oomKilled, exitCode }: TaskExit): Verdict {
+/** What the end of a task that nobody killed means. */
+export function verdictOf({ oomKilled, exitCode }: TaskExit): 'exited' | 'out_of_memory' {
   return oomKilled && exitCode !== 0 ? 'out_of_memory' : 'exited'
-}
-
-/** A promise that only rejects, from outside. */
-function breaker(): { tripped: Promise<never>; trip: (reason: unknown) => void } {
-  let trip: (reason: unknown) => void = () => undefined
-  const tripped = new Promise<never>((_resolve, reject) => {
-    trip = reject
-  })
-  tripped.catch(() => undefined)
-  return { tripped, trip }
 }

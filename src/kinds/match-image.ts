@@ -4,6 +4,7 @@ import type { JobContext } from '../core/kind.ts'
 import type { Logger } from '../core/log.ts'
 import { redact, redactLog } from '../core/redact.ts'
 import { ImageError, type TaskInput, type TaskSpec } from '../executors/executor.ts'
+import { assertFits, hasNeeds } from '../executors/resource-fit.ts'
 import { parseResult } from '../executors/run-json.ts'
 import { runTask, taskName } from '../executors/run-task.ts'
 import type { ImageRecipe } from '../matches/matches.ts'
@@ -18,7 +19,7 @@ const STDERR_TAIL_BYTES = 64 * 1024
 export interface ImageRun<T> {
   trial: Trial
   recipe: ImageRecipe
-  input: TaskInput
+  input: TaskInput | (() => TaskInput)
   /** Reads the image's answer; throws SchemaViolation or JobError. */
   read: (object: JsonObject, log: Logger) => T
   job: JobContext
@@ -65,6 +66,8 @@ export class MatchImages {
     }
     try {
       const spec = this.#specOf(trial, recipe)
+      // Before the pull, which may be long and for nothing.
+      if (hasNeeds(spec)) assertFits(spec, await executor.capacity(job.signal))
       job.timeline.enter('pull')
       await executor.pull(spec.image, job.signal, spec.limits.platform)
       const { stopGraceSeconds } = settings
@@ -88,6 +91,7 @@ export class MatchImages {
   #specOf(trial: Trial, recipe: ImageRecipe): TaskSpec {
     const { settings } = this.#services
     const command = settings.command ?? recipe.command
+    const gpus = recipe.gpus ?? settings.gpus
     return {
       name: taskName(this.#kind, identifyTrial(trial).shortId),
       kind: this.#kind,
@@ -96,6 +100,7 @@ export class MatchImages {
       limits: { ...settings.limits, ...recipe.limits },
       keep: settings.keep,
       ...(command && { command }),
+      ...(gpus !== undefined && { gpus }),
     }
   }
 
@@ -107,6 +112,11 @@ export class MatchImages {
     if (error instanceof JobError)
       return new JobError(error.code, clean(error.publicMessage), clean(error.detail))
     if (error instanceof RetryableError) return new RetryableError(error.surrounding, clean(error.message))
+    if (error instanceof Error) {
+      // Of what nobody foresaw message and trace get into the log.
+      error.message = clean(error.message)
+      error.stack = clean(error.stack ?? '')
+    }
     return error
   }
 

@@ -49,5 +49,5 @@ export class Parking {
 }
 
 function waiting(reason: string, seconds: number): NotYetError {
-  return new NotYetError(`the match is parked: ${reason}`, seconds)
+  return new NotYetError(`the match is parked: ${reason}`, seconds, { parked: true })
 }

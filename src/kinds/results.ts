@@ -37,7 +37,7 @@ export async function saveResult(
   job: JobContext,
 ): Promise<WriteOutcome> {
   job.assertHeld()
-  return await store.put([item, flagItem(series, trial)], flagKey(series, trial))
+  return await store.put([item, flagItem(series, trial)], flagKey(series, trial), job.fence)
 }
 
 /** Writes a trial's own failure, for the participant and for the administrator. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts'
-import type { Executor, TaskLimits } from '../executors/executor.ts'
+import type { Executor, GpuRequest, TaskLimits } from '../executors/executor.ts'
 import type { MatchSource } from '../matches/matches.ts'
 import type { Store } from '../stores/store.ts'
 
@@ -31,6 +31,7 @@ export interface KindSettings {
   /** Words of the command line; they win over a match's own command. */
   command?: readonly string[]
   limits: TaskLimits
+  gpus?: GpuRequest
   /** After which a match that could not be run is asked for again. */
   matchTtlSeconds: number
   /** Score a trial only when all earlier ones of its participant are final. */

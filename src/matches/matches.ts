@@ -1,4 +1,4 @@
-import type { TaskLimits } from '../executors/executor.ts'
+import type { GpuRequest, TaskLimits } from '../executors/executor.ts'
 
 /** How to run one of a match's two images. */
 export interface ImageRecipe {
@@ -11,6 +11,8 @@ export interface ImageRecipe {
   /** Seconds from the input to the kill; left out = the config's `timeout`. */
   timeoutSeconds?: number
   limits?: TaskLimits
+  /** Left out = the config's `gpus`. */
+  gpus?: GpuRequest
 }
 
 export interface Match {

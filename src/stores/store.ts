@@ -1,5 +1,6 @@
 import type { Json } from '../core/json.ts'
 import type { WriteOutcome } from '../core/kind.ts'
+import type { Fence } from '../core/lease-record.ts'
 
 /** An item's address in the table (partition key ID, sort key Trial). */
 export interface Key {
@@ -37,9 +38,10 @@ export interface Store {
   get(key: Key, signal?: AbortSignal): Promise<Item | undefined>
   /**
    * Writes all items in one transaction, under the condition that `onlyIfAbsent` (one of them by key) does not exist.
-   * 'exists' = it did, and nothing was written. Takes no signal: a write is never cut in the middle.
+   * 'exists' = it did, and nothing was written. With a fence the job's lease record must be as it says, and goes in the
+   * same transaction; LeaseLostError when it is another's. Takes no signal: a write is never cut in the middle.
    */
-  put(items: readonly Item[], onlyIfAbsent: Key): Promise<WriteOutcome>
+  put(items: readonly Item[], onlyIfAbsent: Key, fence?: Fence): Promise<WriteOutcome>
   /**
    * Deletes items in one transaction, under the condition that each still has the attributes that are given with its
    * key, and that none of `absent` exists. 'changed' = one of these did not hold, and nothing was deleted. Takes no

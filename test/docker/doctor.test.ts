@@ -106,7 +106,16 @@ test('images of this machine, of another one, and none', async () => {
     detail: expect.stringMatching(/linux\/s390x.*exec format error/) as string,
     fix: expect.stringContaining('docker buildx build --platform linux/') as string,
   })
-  expect(found.get(`image:${missing}`)).toMatchObject({ status: 'failed' })
+  expect(found.get(`image:${missing}`)).toMatchObject({
+    status: 'failed',
+    fix: expect.stringMatching(
+      /push the image to its registry, or bring it here by .* or `docker load`/,
+    ) as string,
+  })
+  // As pushing it there does.
+  const entries = [{ path: '/x', type: 'text', content: 'x' } as const]
+  await registry.push('doctor/missing', '1', { entries, command: ['/x'] })
+  expect((await examineImages([missing])).get(`image:${missing}`)?.status).toBe('ok')
   // As building it for this machine does.
   await remove(FOREIGN)
   await loadFor(engine, FOREIGN, own)
@@ -143,6 +152,17 @@ test('images of a registry, without pulling them', async () => {
   await writeFile(join(home, 'config.json'), JSON.stringify({ auths: { [registry.host]: { auth } } }))
   const loggedIn = await examineImages([pullable], { DOCKER_CONFIG: home })
   expect(loggedIn.get(`image:${pullable}`)?.status).toBe('ok')
+})
+
+test('a name that is none for the engine', async () => {
+  if (engine === undefined) return
+  const wrong = PRESENT.replace('doctor', 'Doctor')
+  expect((await examineImages([wrong])).get(`image:${wrong}`)).toMatchObject({
+    status: 'failed',
+    detail: expect.stringContaining('is not the name of an image') as string,
+    fix: expect.stringContaining('in small letters') as string,
+  })
+  expect((await examineImages([PRESENT])).get(`image:${PRESENT}`)?.status).toBe('ok')
 })
 
 test("too little space on Docker's disk", async () => {

@@ -1,8 +1,10 @@
-import { appendFile, readdir, readFile, stat } from 'node:fs/promises'
+import { appendFile, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { EmbeddedInfo } from '../../src/embedded/index.ts'
+import { createLogger } from '../../src/core/log.ts'
+import { openEmbedded, type EmbeddedInfo } from '../../src/embedded/index.ts'
 import type { Engine } from '../../src/executors/docker/engine.ts'
+import { awsSettings, toYaml } from '../support/aws-settings.ts'
 import { requireEngine } from '../support/engine.ts'
 import { buildShellImage } from '../support/images.ts'
 import { LocalClients } from '../support/local-clients.ts'
@@ -36,22 +38,40 @@ afterAll(() => {
   engine?.close()
 })
 
-/** The Python runner's own config file, as its README has it, pointed at this machine. */
-function pythonConfig(info: EmbeddedInfo, optHub: OptHubStandIn): string {
-  return `interval: 2
-timeout: 43200 # seconds
+/** A config file of the Python runner: its keys, its order, its spellings, and what an admin has noted beside them. */
+function pythonConfig(info: EmbeddedInfo): string {
+  return `# OptHub Runner
+interval: 2
+timeout: 43200 # seconds; half a day
 rm: True
+# rm: False # to look at the logs
 log_level: "DEBUG"
 force: False
+
+# SQS
 evaluator_queue_url: ${info.queues.evaluator}
 scorer_queue_url: ${info.queues.scorer}
+# the keys of the runner, not of the administrator
 access_key_id: ${info.accessKeyId}
-secret_access_key: ${info.secretAccessKey}
+secret_access_key: ${info.secretAccessKey} # never commit
 region_name: ${info.region}
+
+# DynamoDB
 table_name: ${info.table}
-endpoint_url: ${info.endpoints.sqs}
-wait_time: 2
-${optHub.config}`
+`
+}
+
+/** What leads that file, as it is, to this machine. */
+function toThisMachine(info: EmbeddedInfo, optHub: OptHubStandIn): Record<string, string> {
+  const { apiUrl, cognitoUrl, userPoolId, clientId } = optHub.endpoints
+  return {
+    AWS_ENDPOINT_URL: info.endpoints.sqs,
+    OPTHUB_RUNNER_WAIT_TIME: '2',
+    OPTHUB_RUNNER_OPTHUB__API_URL: apiUrl,
+    OPTHUB_RUNNER_OPTHUB__COGNITO_URL: cognitoUrl,
+    OPTHUB_RUNNER_OPTHUB__USER_POOL_ID: userPoolId,
+    OPTHUB_RUNNER_OPTHUB__CLIENT_ID: clientId,
+  }
 }
 
 async function allFiles(folder: string): Promise<string> {
@@ -83,7 +103,7 @@ describe('matches of OptHub', () => {
     const local = place.start(['local', '--json'])
     await expect.poll(() => local.stdout(), { timeout: 30_000 }).toContain('\n')
     const clients = new LocalClients(JSON.parse(local.stdout()) as EmbeddedInfo)
-    await appendFile(join(place.folder, 'config.yml'), pythonConfig(clients.info, optHub))
+    await writeFile(join(place.folder, 'config.yml'), pythonConfig(clients.info))
 
     const evaluations = (match: string): string => `Evaluations#Match#${match}#Team#1`
     for (const [index, what] of ['fine', 'tell', 'crash'].entries()) {
@@ -96,6 +116,7 @@ describe('matches of OptHub', () => {
       OPTHUB_USERNAME: 'alice',
       OPTHUB_PASSWORD: PASSWORD,
       OPTHUB_COMMAND: '/bin/sh /main.sh 1.5',
+      ...toThisMachine(clients.info, optHub),
     }
     const run = place.start(['evaluator', '--json'], account)
     for (const trial of ['00001', '00002', '00003']) {
@@ -140,6 +161,34 @@ describe('matches of OptHub', () => {
       }
     }
     clients.close()
+  })
+
+  it('are none where only some stand in the config and nobody is logged in; the queue is drained all the same', async (test) => {
+    if (engine === undefined) return test.skip()
+    await using place = await Workplace.create()
+    const dataDir = join(place.folder, 'aws')
+    const embedded = await openEmbedded({ dataDir, log: createLogger(() => undefined) })
+    const clients = new LocalClients(embedded.info)
+    const matches = { [GOOD]: { problem: { image: IMAGE, command: ['/bin/sh', '/main.sh', '1'] } } }
+    const settings = {
+      ...awsSettings(embedded.info),
+      wait_time: 1,
+      interval: 0,
+      pull_policy: 'never',
+      matches,
+    }
+    await writeFile(join(place.folder, 'config.yml'), toYaml(settings))
+    for (const match of [PARKED, GOOD]) await clients.putSolution(match, 'Team#1', '00001', { S: 'fine' })
+    const run = place.start(['evaluator', '--json', '--drain-queue'])
+    expect(await run.ended).toBe(0)
+    const reason = run.records().find(({ msg }) => String(msg).startsWith('Match parked'))?.['reason']
+    expect(reason).toMatch(/`matches:` in the config file, or log in to OptHub by `opthub-runner login`/)
+    expect(run.records().find(({ level }) => level === 'WARNING')).toMatchObject({ messages: 1 })
+    expect(await clients.get(`Evaluations#Match#${GOOD}#Team#1`, 'Success#00001')).toBeDefined()
+    // For whoever can judge it, at once.
+    expect(await clients.depth(embedded.info.queues.evaluator)).toEqual({ waiting: 1, inFlight: 0 })
+    clients.close()
+    await embedded.close()
   })
 
   it('need a login: without a terminal the missing answer is named, a wrong password is said in plain words', async () => {

@@ -1,13 +1,16 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf } from '../../src/core/errors.ts'
 import { connectEngine } from '../../src/executors/docker/connect.ts'
 import type { Engine } from '../../src/executors/docker/engine.ts'
+
+const run = promisify(execFile)
 
 /**
  * The engine that the suites use: DOCKER_HOST, else where the docker CLI finds it. Without one it says so loudly and
@@ -33,8 +36,12 @@ export function canStartPrivateEngine(): boolean {
 export interface PrivateEngineOptions {
   /** Further arguments of dockerd. */
   args?: readonly string[]
+  /** A folder whose programs it finds before those of the machine. */
+  path?: string
   /** Gives it a disk of its own of so many MiB. */
   diskMib?: number
+  /** Lets this machine see that disk, as it sees that of an ordinary engine. */
+  showsDisk?: boolean
 }
 
 /** An engine that only one test uses: own network and mount namespaces, own data. */
@@ -42,6 +49,8 @@ export interface PrivateEngine extends AsyncDisposable {
   /** For DOCKER_HOST. */
   readonly host: string
   readonly socketPath: string
+  /** Where it keeps its data. */
+  readonly dataRoot: string
   /** Pid of dockerd. */
   readonly pid: number
   /** Ends it as `systemctl stop docker` does. */
@@ -56,7 +65,10 @@ export interface PrivateEngine extends AsyncDisposable {
 export async function startPrivateEngine(options: PrivateEngineOptions = {}): Promise<PrivateEngine> {
   const folder = await mkdtemp(join(tmpdir(), 'oe-'))
   const socketPath = join(folder, 's')
-  const namespaces = await holdNamespaces(folder, options.diskMib)
+  const { diskMib, showsDisk = false } = options
+  if (showsDisk)
+    await run('sh', ['-c', `mkdir ${folder}/d && mount -t tmpfs -o size=${diskMib ?? 100}m none ${folder}/d`])
+  const namespaces = await holdNamespaces(folder, showsDisk ? undefined : diskMib)
   let dockerd = await launch()
 
   async function launch(): Promise<ChildProcess> {
@@ -64,7 +76,9 @@ export async function startPrivateEngine(options: PrivateEngineOptions = {}): Pr
     const places = `--data-root ${folder}/d --exec-root ${folder}/e -p ${folder}/pid -H unix://${socketPath}`
     const command = ['dockerd', ...places.split(' '), ...(options.args ?? [])]
     const enter = ['--pdeathsig', 'TERM', 'nsenter', '-t', String(namespaces.pid), '-n', '-m', ...command]
-    const child = spawn('setpriv', enter, { stdio: ['ignore', log, log], detached: true })
+    const PATH = [options.path, process.env['PATH']].filter((part) => part !== undefined).join(':')
+    const env = { ...process.env, PATH }
+    const child = spawn('setpriv', enter, { stdio: ['ignore', log, log], detached: true, env })
     closeSync(log)
     for (let n = 0; n < 300; n += 1) {
       if (child.exitCode !== null) break
@@ -86,6 +100,7 @@ export async function startPrivateEngine(options: PrivateEngineOptions = {}): Pr
   return {
     host: `unix://${socketPath}`,
     socketPath,
+    dataRoot: join(folder, 'd'),
     get pid() {
       return dockerd.pid ?? 0
     },
@@ -103,6 +118,7 @@ export async function startPrivateEngine(options: PrivateEngineOptions = {}): Pr
       if (dockerd.signalCode === 'SIGKILL') dockerd = await launch()
       await end(dockerd, 'SIGTERM')
       await end(namespaces, 'SIGKILL')
+      if (showsDisk) await run('umount', ['-l', `${folder}/d`])
       await rm(folder, { recursive: true, force: true, maxRetries: 5 })
     },
   }
@@ -111,7 +127,7 @@ export async function startPrivateEngine(options: PrivateEngineOptions = {}): Pr
 /** A process that holds a network and a mount namespace, so that an engine can come back to them after a crash. */
 async function holdNamespaces(folder: string, diskMib: number | undefined): Promise<ChildProcess> {
   const disk = diskMib === undefined ? '' : `mount -t tmpfs -o size=${diskMib}m none ${folder}/d && `
-  const script = `mkdir ${folder}/d && ip link set lo up && ${disk}echo ready && exec sleep infinity`
+  const script = `mkdir -p ${folder}/d && ip link set lo up && ${disk}echo ready && exec sleep infinity`
   const unshare = [
     '--pdeathsig',
     'KILL',

@@ -17,8 +17,9 @@ export class FakeOutput extends EventEmitter implements Output {
     this.isTTY = columns !== undefined
   }
 
-  write(text: string): boolean {
-    this.text += text
+  write(data: string | Uint8Array, written?: () => void): boolean {
+    this.text += typeof data === 'string' ? data : Buffer.from(data).toString()
+    if (written !== undefined) setImmediate(written)
     return true
   }
 }

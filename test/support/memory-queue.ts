@@ -9,6 +9,10 @@ interface Message {
   received: number
   receipt: number
   deleted: boolean
+  guard: number
+  attempts: number
+  /** When it was received last. */
+  receivedAt: number
 }
 
 /** An at-least-once queue in memory, with SQS's visibility and receive counts; passed in where the wire doesn't matter. */
@@ -18,6 +22,8 @@ export class MemoryQueue implements Queue {
   /** Thrown by the next receive calls, first one first. */
   readonly receiveErrors: Error[] = []
   receives = 0
+  /** Longest time in flight from a receive on; SQS: 12 h. */
+  maxHeldMs = 12 * 3600_000
   #wake: (() => void)[] = []
   readonly #clock: Clock
   readonly #visibilityMs: number
@@ -30,16 +36,21 @@ export class MemoryQueue implements Queue {
   }
 
   async probe(): Promise<void> {}
-  async redrive(): Promise<'none'> {
+  async redrive(): ReturnType<Queue['redrive']> {
     return Promise.resolve('none')
   }
   close(): void {}
 
   async send(body: string): Promise<void> {
-    const id = `m${String(this.messages.length + 1)}`
-    this.messages.push({ id, body, visibleAt: 0, received: 0, receipt: 0, deleted: false })
-    for (const wake of this.#wake.splice(0)) wake()
+    this.#add(body, 0, 0, 0)
     return Promise.resolve()
+  }
+
+  #add(body: string, guard: number, attempts: number, visibleAt: number): void {
+    const id = `m${String(this.messages.length + 1)}`
+    const counts = { received: 0, receipt: 0, receivedAt: 0, guard, attempts }
+    this.messages.push({ id, body, visibleAt, deleted: false, ...counts })
+    for (const wake of this.#wake.splice(0)) wake()
   }
 
   /** What is still on the queue, in flight or not. */
@@ -71,6 +82,7 @@ export class MemoryQueue implements Queue {
     return ready.map((message) => {
       message.received += 1
       message.receipt += 1
+      message.receivedAt = now
       message.visibleAt = now + this.#visibilityMs
       return this.#delivery(message, message.receipt, receivedAt)
     })
@@ -83,11 +95,19 @@ export class MemoryQueue implements Queue {
     return {
       id: message.id,
       body: message.body,
-      attempt: message.received,
+      attempt: message.received + message.attempts,
+      guard: message.guard,
+      sendCopy: async ({ guard = message.guard, attempts = message.attempts, afterSeconds = 0 }) => {
+        this.log.push(`copy ${message.id} ${String(guard)}`)
+        this.#add(message.body, guard, attempts, this.#clock.now() + afterSeconds * 1000)
+        return Promise.resolve()
+      },
       sentAt: undefined,
       receivedAt,
       extend: async (seconds) => {
         check()
+        if (this.#clock.now() + seconds * 1000 > message.receivedAt + this.maxHeldMs)
+          throw new LeaseLostError('in flight for too long')
         this.log.push(`extend ${message.id}`)
         message.visibleAt = this.#clock.now() + seconds * 1000
         return Promise.resolve()

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   ImageError,
+  type Capacity,
   type Executor,
   type ImageInfo,
   type OutputChunk,
@@ -78,9 +79,11 @@ export class ScriptedExecutor implements Executor {
     onPhase('start')
     this.started.push(spec)
     this.present.add(spec.name)
-    return new ScriptedTask(spec, script, () => {
-      if (!spec.keep) this.present.delete(spec.name)
-    })
+    return new ScriptedTask(spec, script, this.present)
+  }
+
+  capacity(): Promise<Capacity> {
+    return Promise.resolve({ cpus: 2, memoryBytes: 8 * 1024 ** 3, gpus: [] })
   }
 
   reap(): Promise<number> {
@@ -99,24 +102,41 @@ export class ScriptedExecutor implements Executor {
 
 class ScriptedTask implements Task {
   readonly id: string
-  readonly name: string
-  readonly logsCommand: string
+  name: string
   readonly #spec: TaskSpec
   readonly #script: Script
-  readonly #remove: () => void
+  readonly #present: Set<string>
   readonly #killed = new AbortController()
   readonly #run: Promise<ScriptedRun>
+  #hasEnded = false
   #giveInput: (input: string) => void = () => undefined
 
-  constructor(spec: TaskSpec, script: Script, remove: () => void) {
+  constructor(spec: TaskSpec, script: Script, present: Set<string>) {
     this.id = `id-${spec.name}`
     this.name = spec.name
-    this.logsCommand = `docker logs ${spec.name}`
     this.#spec = spec
     this.#script = script
-    this.#remove = remove
+    this.#present = present
     this.#run = this.#play()
     this.#run.catch(() => undefined)
+  }
+
+  get logsCommand(): string {
+    return `docker logs ${this.name}`
+  }
+
+  rename(name: string): Promise<void> {
+    if (this.#present.delete(this.name)) this.#present.add(name)
+    this.name = name
+    return Promise.resolve()
+  }
+
+  isRunning(): Promise<boolean> {
+    return Promise.resolve(!this.#hasEnded && !this.#killed.signal.aborted)
+  }
+
+  memoryUsage(): Promise<number | undefined> {
+    return Promise.resolve(this.#hasEnded ? undefined : 10 * 1024 ** 2)
   }
 
   async send(input: TaskInput): Promise<void> {
@@ -136,6 +156,7 @@ class ScriptedTask implements Task {
     const { exitCode = 0, oomKilled = false, neverEnds = false, waitError } = await this.#run
     if (waitError !== undefined) throw waitError
     if (neverEnds) await this.#death()
+    this.#hasEnded = true
     return this.#killed.signal.aborted ? { exitCode: 137, oomKilled: false } : { exitCode, oomKilled }
   }
 
@@ -148,7 +169,7 @@ class ScriptedTask implements Task {
 
   [Symbol.asyncDispose](): Promise<void> {
     this.#killed.abort()
-    this.#remove()
+    if (!this.#spec.keep) this.#present.delete(this.name)
     return Promise.resolve()
   }
 

@@ -52,12 +52,7 @@ async function runDoctor(flags: DoctorFlags, session: Session): Promise<void> {
     local: flags.local === true,
     kind: flags.kind,
     matchId: matchId === undefined ? undefined : parseMatchId(matchId, '--match'),
-    load: async (needs) => {
-      const settings = await loadSettings(session, flags, needs)
-      const password = io.environment['OPTHUB_PASSWORD']
-      if (password !== undefined) session.secrets = [...session.secrets, password]
-      return settings
-    },
+    load: (needs) => loadSettings(session, flags, needs),
     endpointsOf: (config) => endpointsOf(config, flags),
     // What is wrong is a finding; what else happens is nobody's business here.
     log: createLogger(() => undefined),

@@ -5,6 +5,7 @@ import type { Engine } from '../../executors/docker/engine.ts'
 import type { EngineReport, ImageReport } from '../../executors/docker/inspect.ts'
 import { ImageError } from '../../executors/executor.ts'
 import { failed, failedBy, ok, unchecked, type Check, type Finding } from './finding.ts'
+import { checkGpus, type GpuContext } from './gpu-check.ts'
 
 /** The engine and what it says of itself; rejects when there is none. */
 export interface FoundEngine {
@@ -34,14 +35,18 @@ export async function findEngine(
 }
 
 /** The engine, and the disk that it writes to. */
-export function engineChecks(found: Promise<FoundEngine>, leastFreeBytes: number): Check[] {
+export function engineChecks(
+  found: Promise<FoundEngine>,
+  leastFreeBytes: number,
+  context: Omit<GpuContext, 'found'>,
+): Check[] {
   return [
     { id: 'docker', title: 'Docker', run: () => checkEngine(found) },
     { id: 'disk', title: "Docker's disk", run: () => checkDisk(found, leastFreeBytes) },
     {
       id: 'gpu',
       title: 'GPU toolkit',
-      run: () => Promise.resolve(unchecked('no setting asks for a GPU')),
+      run: () => checkGpus({ ...context, found }),
     },
   ]
 }
@@ -66,8 +71,8 @@ async function checkEngine(found: Promise<FoundEngine>): Promise<Finding> {
 async function checkDisk(found: Promise<FoundEngine>, leastFreeBytes: number): Promise<Finding> {
   const there = await found.catch(() => undefined)
   if (there === undefined) return unchecked(NO_DOCKER)
-  const { freeDiskBytes } = await import('../../executors/docker/inspect.ts')
-  const free = await freeDiskBytes(there.engine, there.report)
+  const { freeDiskBytes } = await import('../../executors/docker/engine-data.ts')
+  const free = await freeDiskBytes(there.engine)
   if (free === undefined) return unchecked('it is not on this machine')
   const detail = `${gibibytes(free)} free in ${there.report.dataRoot}`
   if (free >= leastFreeBytes) return ok(detail)
@@ -136,6 +141,7 @@ export async function checkImage(wanted: WantedImage, context: ImageContext): Pr
     platform,
     neverPull: config.pull_policy === 'never',
     allowed: config.allowed_images,
+    logins: config.docker.registry_auth,
     environment,
   }
   try {

@@ -53,7 +53,15 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<CheckResu
     const checks: Check[] = [
       { id: 'node', title: 'Node.js', run: () => Promise.resolve(checkNode(options.nodeVersion)) },
       { id: 'config', title: 'Config', run: () => Promise.resolve(settings.finding) },
-      ...engineChecks(found, options.leastFreeBytes ?? LEAST_FREE_BYTES),
+      ...engineChecks(
+        found,
+        options.leastFreeBytes ?? Math.max(LEAST_FREE_BYTES, config?.min_free_disk ?? 0),
+        {
+          config,
+          environment: options.environment,
+          signal,
+        },
+      ),
       ...(config === undefined || inspector === undefined
         ? [REST]
         : [

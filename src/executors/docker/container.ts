@@ -1,4 +1,4 @@
-import { ImageError, type TaskLimits, type TaskSpec } from '../executor.ts'
+import { ImageError, type Mount, type TaskLimits, type TaskSpec } from '../executor.ts'
 import type { OwnerId } from './owner.ts'
 
 /** Labels of our containers; nothing without them is ever touched. */
@@ -9,6 +9,8 @@ export const LABELS = {
   keep: 'org.opthub.runner.keep',
   /** Seconds that a container of this runner may live at most. */
   ageLimit: 'org.opthub.runner.age-limit',
+  /** UUIDs that it has for itself, with commas between them. */
+  gpus: 'org.opthub.runner.gpus',
 } as const
 
 export interface Ownership {
@@ -17,24 +19,36 @@ export interface Ownership {
   ageLimitSeconds: number
 }
 
+/** What a container gets from its surroundings, not from its spec. */
+export interface Setting {
+  /** `NetworkMode` of a container whose limits don't forbid a network. */
+  networkMode: string
+  /** /etc/hosts of a container without network, on the engine's machine; the engine makes none there. */
+  hostsFile: string | undefined
+}
+
 /** Most of a kept container's log, in two files. */
 const KEPT_LOG = { 'max-size': '32m', 'max-file': '2' }
 
+/** A task, as far as only an engine knows what it needs. */
+export interface ContainerSpec extends TaskSpec {
+  deviceRequests?: readonly object[]
+}
+
 /** The body of a create request. ImageError for what no engine could start. */
-export function containerBody(spec: TaskSpec, ownership: Ownership): object {
-  const { limits, keep } = spec
+export function containerBody(spec: ContainerSpec, ownership: Ownership, setting: Setting): object {
+  const { limits, keep, gpus } = spec
+  const mounts = mountsOf(spec, setting)
   assertNoNul(spec)
   return {
     Image: spec.image,
     ...(spec.command === undefined ? {} : { Cmd: spec.command }),
     Env: Object.entries(spec.environment).map(([name, value]) => `${name}=${value}`),
+    ...(spec.workdir === undefined ? {} : { WorkingDir: spec.workdir }),
     ...(limits.user === undefined ? {} : { User: limits.user }),
     Labels: {
-      [LABELS.kind]: spec.kind,
-      [LABELS.process]: ownership.processName,
-      [LABELS.owner]: ownership.owner,
-      [LABELS.keep]: String(keep),
-      [LABELS.ageLimit]: String(ownership.ageLimitSeconds),
+      ...labelsOf(spec.kind, keep, ownership),
+      ...(typeof gpus === 'object' ? { [LABELS.gpus]: gpus.join(',') } : {}),
     },
     AttachStdin: true,
     AttachStdout: true,
@@ -48,6 +62,10 @@ export function containerBody(spec: TaskSpec, ownership: Ownership): object {
     ...(limits.network === 'none' ? { NetworkDisabled: true } : {}),
     HostConfig: {
       ...hostLimits(limits),
+      // Both together: the engine then makes no network at all, which is quicker than an empty one.
+      NetworkMode: limits.network === 'none' ? 'none' : setting.networkMode,
+      ...(spec.deviceRequests === undefined ? {} : { DeviceRequests: spec.deviceRequests }),
+      ...(mounts.length === 0 ? {} : { Mounts: mounts.map(bind) }),
       LogConfig: keep ? { Type: 'json-file', Config: KEPT_LOG } : { Type: 'none', Config: {} },
       // It would take the exit state with it.
       AutoRemove: false,
@@ -56,10 +74,33 @@ export function containerBody(spec: TaskSpec, ownership: Ownership): object {
   }
 }
 
-function hostLimits(limits: TaskLimits): object {
-  const { cpus, memoryBytes, pids, shmBytes, network, readOnly, tmpfs, ulimits, runtime } = limits
+/** Labels by which a container is known as ours. */
+export function labelsOf(kind: string, keep: boolean, ownership: Ownership): Record<string, string> {
   return {
-    NetworkMode: network === 'none' ? 'none' : 'default',
+    [LABELS.kind]: kind,
+    [LABELS.process]: ownership.processName,
+    [LABELS.owner]: ownership.owner,
+    [LABELS.keep]: String(keep),
+    [LABELS.ageLimit]: String(ownership.ageLimitSeconds),
+  }
+}
+
+const HOSTS = '/etc/hosts'
+
+function mountsOf({ limits, mounts = [] }: TaskSpec, { hostsFile }: Setting): readonly Mount[] {
+  if (limits.network !== 'none' || hostsFile === undefined) return mounts
+  if (mounts.some(({ target }) => target === HOSTS)) return mounts
+  return [...mounts, { source: hostsFile, target: HOSTS, readOnly: true }]
+}
+
+/** In this form the engine refuses a source that is not there, and makes no folder in its place. */
+function bind({ source, target, readOnly }: Mount): object {
+  return { Type: 'bind', Source: source, Target: target, ReadOnly: readOnly }
+}
+
+function hostLimits(limits: TaskLimits): object {
+  const { cpus, memoryBytes, pids, shmBytes, readOnly, tmpfs, ulimits, runtime } = limits
+  return {
     ...(cpus === undefined ? {} : { NanoCpus: Math.round(cpus * 1e9) }),
     // The same for both: no swap beyond the memory.
     ...(memoryBytes === undefined ? {} : { Memory: memoryBytes, MemorySwap: memoryBytes }),

@@ -1,36 +1,42 @@
+import { availableParallelism } from 'node:os'
 import { systemClock, type Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
-import type { Executor } from '../executor.ts'
+import { Slots } from '../../core/slots.ts'
+import { ImageError, type Capacity, type Executor, type Task, type TaskSpec } from '../executor.ts'
 import { ping } from './connect.ts'
 import type { Environment } from './docker-config.ts'
 import type { Engine } from './engine.ts'
+import { createImages, type ImageSettings } from './engine-images.ts'
 import { surroundingError } from './errors.ts'
+import { Holders } from './holders.ts'
+import { discoverGpus } from './gpu-discovery.ts'
+import { GpuHandover, type GpuMode } from './gpus.ts'
+import { withHostPaths, type PathRule } from './host-paths.ts'
+import { HostView } from './host-view.ts'
+import { HostsFile } from './hosts-file.ts'
+import type { Ownership } from './container.ts'
 import { currentOwner, type OwnerId } from './owner.ts'
-import { Images, type PullPolicy } from './pull.ts'
+import { withPlatforms } from './platform.ts'
 import { reap } from './reap.ts'
 import { Removals } from './removals.ts'
-import { startTask } from './task.ts'
+import { startTask, type StartServices } from './start.ts'
 
-export interface DockerExecutorOptions {
+export interface DockerExecutorOptions extends ImageSettings {
   /** From `connectEngine`; closed with the executor. */
   engine: Engine
   /** Shown in a label of each container. */
   processName: string
   log: Logger
-  /** For Docker's config.json and its credential helpers. */
-  environment: Environment
-  /** Default `refresh`. */
-  pullPolicy?: PullPolicy
-  /** Milliseconds after which `refresh` asks for a digest again; default 60 000. */
-  imageCheckIntervalMs?: number
-  /** Longest wait for a registry about an image that is here already; default 10 000. */
-  registryPatienceMs?: number
-  /** Patterns of images that may run; default all. */
-  allowedImages?: readonly string[]
   /** `os/arch[/variant]` of pulls and containers that name none; default the engine's own. */
   platform?: string
   /** A container of ours lives no longer; default 43 200. */
   ageLimitSeconds?: number
+  /** Where folders of this process are on the engine's machine; default: by the mounts of its own container. */
+  pathRules?: readonly PathRule[]
+  /** How containers get their GPUs; default `auto`: as it works. */
+  gpuMode?: GpuMode | 'auto'
+  /** For a process that may end at any moment: nothing is set up ahead of a task, or removed behind its back. */
+  isFleeting?: boolean
   /** Default: this very process, see owner.ts. */
   owner?: OwnerId
   clock?: Clock
@@ -38,42 +44,72 @@ export interface DockerExecutorOptions {
 
 /** An executor that runs each task in a container of a Docker engine. */
 export function createDockerExecutor(options: DockerExecutorOptions): Executor {
-  const { engine, log, platform, clock = systemClock } = options
+  const { engine, log, platform, isFleeting = false, clock = systemClock } = options
   const removals = new Removals(engine, clock, log)
-  const images = new Images({
-    engine,
-    policy: options.pullPolicy ?? 'refresh',
-    checkIntervalMs: options.imageCheckIntervalMs ?? 60_000,
-    patienceMs: options.registryPatienceMs ?? 10_000,
-    allowed: options.allowedImages ?? [],
-    environment: options.environment,
-    clock,
-    log,
-  })
+  const host = new HostView(engine)
+  const { images, disk } = createImages(engine, options, { clock, log })
   let known = options.owner
   const owner = async (): Promise<OwnerId> => (known ??= await currentOwner(engine))
+  const ownership = async (): Promise<Ownership> => {
+    const { processName, ageLimitSeconds = 43_200 } = options
+    return { owner: await owner(), processName, ageLimitSeconds }
+  }
+  const inHostPaths = (spec: TaskSpec): Promise<TaskSpec> => withHostPaths(engine, spec, options.pathRules)
+  const starts = new Slots(availableParallelism())
+  const holders = new Holders({
+    ...{ engine, host, removals, starts, ownership, clock, log },
+    isWanted: !isFleeting,
+  })
+  const hosts = new HostsFile(inHostPaths)
+  const gpus = new GpuHandover(engine, options.gpuMode ?? 'auto', log)
   return {
     name: 'docker',
-    probe: (signal) => atTheBorder(() => ping(engine, signal)),
+    probe: (signal) =>
+      atTheBorder(async () => {
+        await ping(engine, signal)
+        await disk.ensure(signal)
+      }),
     pull: (image, signal, wanted) => atTheBorder(() => images.ensure(image, wanted ?? platform, signal)),
     start: (spec, signal, onPhase = () => undefined) =>
       atTheBorder(async () => {
         images.assertAllowed(spec.image)
-        const { processName, ageLimitSeconds = 43_200 } = options
-        const ownership = { owner: await owner(), processName, ageLimitSeconds }
-        return await startTask({ engine, removals, ownership, platform, clock, log }, spec, signal, onPhase)
+        const services: StartServices = {
+          ...{ engine, host, removals, holders, hosts, starts, awaitsRemoval: isFleeting },
+          ...{ ownership: await ownership(), platform, clock, log },
+        }
+        const begin = async (): Promise<Task> =>
+          await gpus.start(await inHostPaths(spec), (each) => startTask(services, each, signal, onPhase))
+        return await begin().catch(async (error: unknown) => {
+          const isMissing = error instanceof ImageError && error.reason === 'not_found'
+          const wanted = spec.limits.platform ?? platform
+          if (isMissing && (await images.restore(spec.image, wanted, signal))) return await begin()
+          throw await withPlatforms(engine, spec.image, error)
+        })
       }),
+    capacity: (signal) => atTheBorder(() => capacityOf(engine, options.environment, signal)),
     reap: (signal) =>
       atTheBorder(async () => {
+        signal.throwIfAborted()
+        holders.trim()
+        await removals.settle()
         const retried = await removals.retry()
+        await images.tidy()
         return retried + (await reap({ engine, removals, owner: await owner(), clock, log, signal }))
       }),
     close: async () => {
       images.close()
+      await holders.close()
+      await removals.settle()
       await removals.retry()
+      await hosts.remove()
       engine.close()
     },
   }
+}
+
+async function capacityOf(engine: Engine, environment: Environment, signal: AbortSignal): Promise<Capacity> {
+  const info = (await engine.json('GET', '/info', { signal })) as { NCPU: number; MemTotal: number }
+  return { cpus: info.NCPU, memoryBytes: info.MemTotal, ...(await discoverGpus(engine, info, environment)) }
 }
 
 /** No error of the engine's API leaves this folder. */

@@ -1,14 +1,31 @@
 import http, { type IncomingMessage } from 'node:http'
-import https from 'node:https'
-import type { Socket } from 'node:net'
+import type https from 'node:https'
+import { createRequire } from 'node:module'
+import { isIP, type Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { EngineError, transportError } from './errors.ts'
+import { SshAgent, type SshTarget } from './ssh-connection.ts'
 
 /** Where an engine listens, and what it takes to get in. */
-export type EngineAddress =
-  | { socketPath: string }
-  | { hostname: string; port: number; tls?: { ca?: string; cert?: string; key?: string; verify: boolean } }
+export type EngineAddress = { socketPath: string } | TcpAddress | { ssh: SshTarget }
+
+export interface TcpAddress {
+  hostname: string
+  port: number
+  /** What stands in front of every path, e.g. of a proxy. */
+  basePath?: string
+  tls?: TlsFiles
+}
+
+/** The texts of the PEM files that are there. */
+export interface TlsFiles {
+  ca?: string
+  cert?: string
+  key?: string
+  /** Whether the engine must prove who it is. */
+  verify: boolean
+}
 
 export interface RequestOptions {
   query?: Readonly<Record<string, string | readonly string[]>>
@@ -34,22 +51,20 @@ export class Engine {
   /** For people, e.g. `unix:///var/run/docker.sock`. */
   readonly label: string
   readonly #transport: typeof http | typeof https
+  readonly #createAgent: (options: http.AgentOptions) => http.Agent
   readonly #agent: http.Agent
   readonly #address: http.RequestOptions
+  readonly #basePath: string
 
   constructor(address: EngineAddress) {
-    const secure = 'tls' in address
-    this.#transport = secure ? https : http
-    this.#agent = new this.#transport.Agent({ keepAlive: true })
-    if ('socketPath' in address) {
-      this.label = `unix://${address.socketPath}`
-      this.#address = { socketPath: address.socketPath }
-    } else {
-      const { hostname, port, tls } = address
-      this.label = `tcp://${hostname}:${port}`
-      const { verify, ...keys } = tls ?? { verify: true }
-      this.#address = { hostname, port, ...(secure ? { ...keys, rejectUnauthorized: verify } : {}) }
-    }
+    this.label = labelOf(address)
+    const transport = 'tls' in address ? loadHttps() : http
+    this.#transport = transport
+    this.#createAgent = (options) =>
+      'ssh' in address ? new SshAgent(address.ssh, options) : new transport.Agent(options)
+    this.#agent = this.#createAgent({ keepAlive: true })
+    this.#address = connectOptions(address)
+    this.#basePath = ('basePath' in address ? address.basePath : undefined) ?? ''
   }
 
   /** The whole answer, parsed; undefined when it is empty. */
@@ -167,6 +182,8 @@ export class Engine {
         request.once('upgrade', (_response, socket, head) => {
           request.setTimeout(0)
           socket.setTimeout(0)
+          // Who reads it learns of it; until somebody does it must not end the process.
+          socket.on('error', () => undefined)
           if (head.length > 0) socket.unshift(head)
           resolve(socket)
         })
@@ -201,12 +218,43 @@ export class Engine {
     }
     return this.#transport.request({
       ...this.#address,
-      agent: fresh ? false : this.#agent,
+      agent: fresh ? this.#createAgent({}) : this.#agent,
       method,
-      path: search.size === 0 ? path : `${path}?${search.toString()}`,
+      path: this.#basePath + (search.size === 0 ? path : `${path}?${search.toString()}`),
       headers: { Host: 'docker', ...headers, ...own },
       ...(signal === undefined ? {} : { signal }),
     })
+  }
+}
+
+/** Only who needs it pays for it. */
+function loadHttps(): typeof https {
+  return createRequire(import.meta.url)('node:https') as typeof https
+}
+
+function labelOf(address: EngineAddress): string {
+  if ('socketPath' in address) return `unix://${address.socketPath}`
+  if ('ssh' in address) {
+    const { user, host, port } = address.ssh
+    return `ssh://${user === undefined ? '' : `${user}@`}${host}${port === undefined ? '' : `:${port}`}`
+  }
+  const { hostname, port, basePath = '' } = address
+  return `tcp://${hostname.includes(':') ? `[${hostname}]` : hostname}:${port}${basePath}`
+}
+
+function connectOptions(address: EngineAddress): https.RequestOptions {
+  if ('ssh' in address) return {}
+  if ('socketPath' in address) return { socketPath: address.socketPath }
+  const { hostname, port, tls } = address
+  if (tls === undefined) return { hostname, port }
+  const { verify, ...keys } = tls
+  // Said explicitly, since node would take the Host header for the name that the certificate must bear.
+  return {
+    hostname,
+    port,
+    servername: isIP(hostname) === 0 ? hostname : '',
+    rejectUnauthorized: verify,
+    ...keys,
   }
 }
 

@@ -1,5 +1,6 @@
 import { messageOf, RetryableError } from '../../core/errors.ts'
 import { ImageError } from '../executor.ts'
+import { parseReference } from './reference.ts'
 
 /** The engine answered, and said no. */
 export class EngineError extends Error {
@@ -28,7 +29,11 @@ export function transportError(error: unknown, address: string): RetryableError 
 export function surroundingError(error: unknown): unknown {
   if (!(error instanceof EngineError)) return error
   if (saysDiskFull(error.message)) {
-    return new RetryableError('disk', `The Docker engine's disk is full: ${error.message}`, { cause: error })
+    return new RetryableError(
+      'disk',
+      `Docker's disk is full: ${error.message}. Free some space (\`docker system df\` shows what there is)`,
+      { cause: error },
+    )
   }
   return new RetryableError('engine', `The Docker engine refused: ${error.message}`, { cause: error })
 }
@@ -65,7 +70,7 @@ export function pullError(error: unknown, image: string): unknown {
   if (!(error instanceof EngineError)) return error
   const { message } = error
   const options = { cause: error }
-  const said = withoutQuotes(message)
+  const said = withoutName(withoutQuotes(message), image)
   if (/toomanyrequests|too many requests|rate limit/i.test(said)) {
     return new RetryableError('registry', `The registry of ${image} asks to slow down: ${message}`, options)
   }
@@ -127,6 +132,13 @@ const SAYS_NETWORK = /no such host|lookup |dial tcp|i\/o timeout|connection refu
 
 function saysDiskFull(message: string): boolean {
   return /no space left on device|disk quota exceeded|not enough space/i.test(message)
+}
+
+/** An image may be called test/denied, and still be missing; names without a slash are the Docker Hub's own. */
+function withoutName(message: string, image: string): string {
+  const { repository = image, name = image } = parseReference(image) ?? {}
+  const names = [image, name, repository, name.slice(name.indexOf('/') + 1)]
+  return names.filter((each) => each.includes('/')).reduce((text, each) => text.replaceAll(each, ''), message)
 }
 
 function withoutQuotes(message: string): string {

@@ -9,7 +9,7 @@ import { parseReference } from './reference.ts'
 import { writeTar, type TarEntry } from './tar.ts'
 
 /** Holds the digest of all that an imported image was made of. */
-const CONTENT_LABEL = 'org.opthub.runner.content'
+export const CONTENT_LABEL = 'org.opthub.runner.content'
 
 export interface ImportRequest {
   /** `name:tag` of the image. */

@@ -1,64 +1,38 @@
-import { readFile, statfs } from 'node:fs/promises'
-import { RetryableError } from '../../core/errors.ts'
+import { readFile } from 'node:fs/promises'
+import { messageOf } from '../../core/errors.ts'
 import { ImageError } from '../executor.ts'
 import type { Environment } from './docker-config.ts'
 import type { Engine } from './engine.ts'
+import { engineKind, type EngineKind } from './engine-kind.ts'
 import { EngineError, pullError, surroundingError } from './errors.ts'
+import { isVirtual } from './engine-data.ts'
+import { runsNatively } from './platform.ts'
 import { isAllowed, isReference, parseReference } from './reference.ts'
-import { registryAuth } from './registry-auth.ts'
+import { registryAuth, type RegistryLogin } from './registry-auth.ts'
+import { findImage, platformOf } from './stored-image.ts'
 
 /** What an engine says of itself. */
-export interface EngineReport {
-  product: 'Docker' | 'Podman'
-  version: string
-  /** Whether runners work with this version. */
-  isSupported: boolean
-  /** The oldest that they work with. */
-  oldest: string
-  /** `linux`, or what can't run our images. */
-  os: string
-  /** As images name it, e.g. amd64. */
-  architecture: string
+export interface EngineReport extends EngineKind {
   /** The engine has a virtual machine of its own: its folders are not this machine's. */
   isVirtual: boolean
   /** Where it keeps images and containers. */
   dataRoot: string
 }
 
-const OLDEST = { Docker: '20.10', Podman: '4.0' }
-
 /** Asks an engine about itself. RetryableError('engine') when it does not answer. */
 export async function inspectEngine(engine: Engine, signal: AbortSignal): Promise<EngineReport> {
   try {
-    const [version, info] = (await Promise.all([
-      engine.json('GET', '/version', { signal }),
-      engine.json('GET', '/info', { signal }),
-    ])) as [VersionAnswer, InfoAnswer]
-    const isPodman = (version.Components ?? []).some(({ Name }) => /podman/i.test(Name ?? ''))
-    const product = isPodman ? 'Podman' : 'Docker'
-    const oldest = OLDEST[product]
+    const [kind, answer] = await Promise.all([engineKind(engine), engine.json('GET', '/info', { signal })])
+    const info = answer as InfoAnswer
     return {
-      product,
-      version: version.Version ?? 'unknown',
-      isSupported: isAtLeast(version.Version ?? '', oldest),
-      oldest,
-      os: version.Os ?? info.OSType ?? 'linux',
-      architecture: version.Arch ?? '',
-      isVirtual: /docker desktop|colima|rancher|orbstack|lima/i.test(
-        `${info.OperatingSystem ?? ''} ${info.Name ?? ''}`,
-      ),
+      ...kind,
+      os: kind.os || (info.OSType ?? 'linux'),
+      isVirtual: isVirtual(info),
       dataRoot: info.DockerRootDir ?? '',
     }
   } catch (error) {
     throw surroundingError(error)
   }
-}
-
-interface VersionAnswer {
-  Version?: string
-  Os?: string
-  Arch?: string
-  Components?: { Name?: string }[]
 }
 
 interface InfoAnswer {
@@ -68,26 +42,8 @@ interface InfoAnswer {
   DockerRootDir?: string
 }
 
-function isAtLeast(version: string, oldest: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10))
-  const [oldestMajor = 0, oldestMinor = 0] = oldest.split('.').map(Number)
-  return major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)
-}
-
-/** Bytes that are free where an engine keeps its data; undefined when that is not on this machine. */
-export async function freeDiskBytes(engine: Engine, report: EngineReport): Promise<number | undefined> {
-  if (!isLocal(engine) || report.isVirtual || report.dataRoot === '') return undefined
-  try {
-    const { bavail, bsize } = await statfs(report.dataRoot)
-    return bavail * bsize
-  } catch {
-    return undefined
-  }
-}
-
-function isLocal({ label }: Engine): boolean {
-  return label.startsWith('unix://')
-}
+/** Longest time that a credential helper may take; a check has no more. */
+const HELPER_TIMEOUT_MS = 10_000
 
 /** Whether and how an image can be run. */
 export interface ImageReport {
@@ -107,6 +63,8 @@ export interface ImageQuestion {
   neverPull: boolean
   /** Patterns of images that may run; none = all. */
   allowed: readonly string[]
+  /** Registry → login; wins over Docker's own configuration. */
+  logins: Readonly<Record<string, RegistryLogin>>
   /** For Docker's config.json and its credential helpers. */
   environment: Environment
 }
@@ -123,7 +81,8 @@ export async function inspectImage(
     throw new ImageError('invalid_reference', `${JSON.stringify(image)} is not the name of an image`)
   if (!isAllowed(image, allowed))
     throw new ImageError('not_allowed', `Image ${image} is not among the allowed images`)
-  const present = await presentPlatform(engine, image, signal)
+  const found = await findImage(engine, image, signal)
+  const present = found && platformOf(found)
   if (present !== undefined && (platform === undefined || isPlatform(present, platform)))
     return { where: 'here', platforms: [present], runs: await howItRuns(engine, report, [present]) }
   const reference = parseReference(image)
@@ -133,7 +92,7 @@ export async function inspectImage(
       present === undefined ? 'is not on this machine' : `is here for ${present}, not for ${String(platform)}`
     throw new ImageError('not_found', `Image ${image} ${what}, and ${why}`)
   }
-  const platforms = await askRegistry(engine, image, question.environment, signal)
+  const platforms = await askRegistry(engine, image, question, signal)
   if (platforms === undefined) return { where: 'unknown', platforms: [], runs: 'natively' }
   const wanted = platform === undefined ? platforms : platforms.filter((each) => isPlatform(each, platform))
   return { where: 'registry', platforms, runs: await howItRuns(engine, report, wanted) }
@@ -143,63 +102,53 @@ function isPlatform(platform: string, wanted: string): boolean {
   return `${platform}/`.startsWith(`${wanted}/`)
 }
 
-async function presentPlatform(
-  engine: Engine,
-  image: string,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  try {
-    const found = (await engine.json('GET', `/images/${encodeURIComponent(image)}/json`, {
-      signal,
-    })) as Record<'Os' | 'Architecture' | 'Variant', string | undefined>
-    return platformOf(found.Os, found.Architecture, found.Variant)
-  } catch (error) {
-    if (error instanceof EngineError && error.status < 500) return undefined
-    throw surroundingError(error)
-  }
-}
-
 /** The platforms that the registry has the image for; undefined when the engine knows no way to ask. */
 async function askRegistry(
   engine: Engine,
   image: string,
-  environment: Environment,
+  { logins, environment }: ImageQuestion,
   signal: AbortSignal,
 ): Promise<string[] | undefined> {
   const registry = parseReference(image)?.registry ?? ''
-  const auth = await registryAuth(registry, environment).catch(() => undefined)
+  const options = { logins, environment, signal, timeoutMs: HELPER_TIMEOUT_MS }
+  let trouble = ''
+  const auth = await registryAuth(registry, options).catch((error: unknown) => {
+    trouble = ` (${messageOf(error)})`
+    return undefined
+  })
   try {
     const path = image.split('/').map(encodeURIComponent).join('/')
     const answer = (await engine.json('GET', `/distribution/${path}/json`, {
       signal,
-      headers: auth === undefined ? {} : { 'X-Registry-Auth': auth },
+      headers: auth === undefined ? {} : { 'X-Registry-Auth': auth.header },
     })) as { Platforms?: { os?: string; architecture?: string; variant?: string }[] | null }
-    return (answer.Platforms ?? []).map(({ os, architecture, variant }) =>
-      platformOf(os, architecture, variant),
+    return (answer.Platforms ?? []).map(({ os = 'linux', architecture = '', variant = '' }) =>
+      platformOf({ os, architecture, variant }),
     )
   } catch (error) {
     signal.throwIfAborted()
     // Podman has no such question.
     if (error instanceof EngineError && /^(page )?not found$/i.test(error.message.trim())) return undefined
-    throw distributionError(error, image)
+    throw distributionError(error, image, trouble)
   }
 }
 
 /** This question has less to say than a pull: a bare 401, 403 or 404 for all that a registry refuses. */
-function distributionError(error: unknown, image: string): unknown {
+function distributionError(error: unknown, image: string, trouble: string): unknown {
   const sorted = pullError(error, image)
-  if (!(error instanceof EngineError) || !(sorted instanceof RetryableError)) return sorted
+  if (sorted instanceof ImageError) return new ImageError(sorted.reason, `${sorted.message}${trouble}`)
+  if (!(error instanceof EngineError)) return sorted
   if (error.status === 401 || error.status === 403)
-    return new ImageError('denied', `The registry refuses ${image}: ${error.message}`, { cause: error })
+    return new ImageError('denied', `The registry refuses ${image}: ${error.message}${trouble}`, {
+      cause: error,
+    })
   return sorted
 }
 
-function platformOf(os = 'linux', architecture = '', variant = ''): string {
-  return [os, architecture, variant].filter((part) => part !== '').join('/')
+function isLocal({ label }: Engine): boolean {
+  return label.startsWith('unix://')
 }
 
-/** Architectures that a processor of another name runs by itself. */
-const ALSO: Record<string, readonly string[]> = { amd64: ['386'], arm64: ['arm'] }
 /** What QEMU calls them. */
 const QEMU: Record<string, string> = { amd64: 'x86_64', '386': 'i386', arm64: 'aarch64' }
 
@@ -210,8 +159,7 @@ async function howItRuns(
 ): Promise<ImageReport['runs']> {
   const wanted = platforms.map((platform) => platform.split('/')[1] ?? '')
   // What names no architecture was imported from files, and is this machine's own as far as anybody knows.
-  const native = ['', architecture, ...(ALSO[architecture] ?? [])]
-  if (architecture === '' || wanted.some((each) => native.includes(each))) return 'natively'
+  if (wanted.some((each) => runsNatively(architecture, each))) return 'natively'
   for (const each of wanted) if (await isEmulated(engine, isVirtual, each)) return 'emulated'
   return 'never'
 }

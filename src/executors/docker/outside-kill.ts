@@ -10,25 +10,42 @@ export interface ContainerState {
   FinishedAt: string
 }
 
+/** Nanoseconds by the engine's clock. */
+export interface Span {
+  since: bigint
+  until: bigint
+}
+
 /** The engine notes a kill just after it: the note may be later than the end, but not by more. */
 const NOTE_DELAY_NS = 100_000_000n
+/** So long before a container was made nothing was noted of it, even if a clock was put right meanwhile. */
+const BEFORE_NS = 60_000_000_000n
+
+/** The span in which a container that has ended can have been killed, as its engine tells. */
+export function spanOf(state: ContainerState, now: Date): Span {
+  const finished = nanoseconds(state.FinishedAt)
+  return {
+    since: nanoseconds(state.StartedAt),
+    // Up to now, so that nothing is waited for; bounded, since our clock may be another than the engine's.
+    until: clamp(nanoseconds(now.toISOString()), finished, finished + NOTE_DELAY_NS),
+  }
+}
+
+/** The same where the engine's clock is ours, so that it need not be asked. */
+export function spanByOurClock(created: Date, now: Date): Span {
+  return { since: nanoseconds(created.toISOString()) - BEFORE_NS, until: nanoseconds(now.toISOString()) }
+}
 
 /**
  * Whether a container that has ended was signalled through the engine: by somebody's `docker stop` or by the stop of
  * the engine itself. No exit code shows it, since a program may choose any, and nothing inside a container can forge
- * it. RetryableError('engine') when the engine takes no new connections: then it is stopping right now.
+ * it. A kill is noted before the engine tells of the end that it brings. RetryableError('engine') when the engine takes
+ * no new connections: then it is stopping right now.
  */
-export async function wasKilledFromOutside(
-  engine: Engine,
-  id: string,
-  state: ContainerState,
-  now: Date,
-): Promise<boolean> {
-  const finished = nanoseconds(state.FinishedAt)
+export async function wasKilledFromOutside(engine: Engine, id: string, span: Span): Promise<boolean> {
   const query = {
-    since: timestamp(nanoseconds(state.StartedAt)),
-    // Up to now, so that nothing is waited for; bounded, since our clock may be another than the engine's.
-    until: timestamp(clamp(nanoseconds(now.toISOString()), finished, finished + NOTE_DELAY_NS)),
+    since: timestamp(span.since),
+    until: timestamp(span.until),
     filters: JSON.stringify({ type: ['container'], container: [id], event: ['kill'] }),
   }
   try {

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { currentProcessId, processState, type ProcessState } from '../../core/process-id.ts'
 import type { Engine } from './engine.ts'
 import { EngineError } from './errors.ts'
+import { ownContainer } from './own-container.ts'
 
 /**
  * Who started a container, as its label says it:
@@ -18,7 +19,7 @@ export async function currentOwner(engine: Engine): Promise<OwnerId> {
   // No /proc, so no Linux: nobody can judge it, and its containers go when they are too old.
   if (process === undefined) return `unknown:${crypto.randomUUID()}`
   const container = await ownContainer(engine)
-  return container === undefined ? `process:${process}` : `container:${container}`
+  return container === undefined ? `process:${process}` : `container:${container.Id}`
 }
 
 /** Judges another's owner id. Throws only when the engine can't be asked. */
@@ -43,12 +44,4 @@ async function containerState(id: string, engine: Engine): Promise<OwnerState> {
     if (error instanceof EngineError && error.status === 404) return 'dead'
     throw error
   }
-}
-
-/** The id of the container that this process is in, as far as this very engine runs it. */
-async function ownContainer(engine: Engine): Promise<string | undefined> {
-  const mounts = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')
-  // The engine mounts its own /etc/hostname from a folder that bears the container's id.
-  const id = /[/-]containers\/([0-9a-f]{64})\/[^ ]* \/etc\/(?:hostname|hosts|resolv\.conf) /.exec(mounts)?.[1]
-  return id !== undefined && (await containerState(id, engine)) === 'alive' ? id : undefined
 }

@@ -23,19 +23,10 @@ const GRACE_SECONDS = 24 * 3600
  * Says how many.
  */
 export async function reap({ engine, removals, owner, clock, log, signal }: ReapOptions): Promise<number> {
-  const query = { all: '1', filters: JSON.stringify({ label: [LABELS.owner] }) }
-  const containers = (await engine.json('GET', '/containers/json', { query, signal })) as ListedContainer[]
-  const states = new Map<OwnerId, OwnerState>([[owner, 'alive']])
-  const bootedAt = await bootTimeSeconds()
-  const now = clock.date().getTime() / 1000
   let removed = 0
-  for (const container of containers) {
+  for (const { container, owner: theirs, isLeft } of await ownedContainers(engine, clock, signal, owner)) {
     signal.throwIfAborted()
-    const theirs = container.Labels[LABELS.owner] ?? ''
-    if (container.Labels[LABELS.keep] === 'true' || theirs === '') continue
-    const state = states.get(theirs) ?? (await ownerState(theirs, engine))
-    states.set(theirs, state)
-    if (state === 'alive' || (state === 'unknown' && !isAbandoned(container, now, bootedAt))) continue
+    if (!isLeft || container.Labels[LABELS.keep] === 'true') continue
     try {
       if (!(await removals.removeNow(container.Id))) continue
       removed += 1
@@ -51,8 +42,42 @@ export async function reap({ engine, removals, owner, clock, log, signal }: Reap
   return removed
 }
 
+/** A container with our label. */
+export interface OwnedContainer {
+  container: ListedContainer
+  owner: OwnerId
+  /** Its owner is dead, or nobody can need it any more whoever it belongs to. */
+  isLeft: boolean
+}
+
+/** All containers with our label, kept ones among them. `own` is the id of an owner that lives. */
+export async function ownedContainers(
+  engine: Engine,
+  clock: Clock,
+  signal: AbortSignal,
+  own?: OwnerId,
+): Promise<OwnedContainer[]> {
+  const query = { all: '1', filters: JSON.stringify({ label: [LABELS.owner] }) }
+  const containers = (await engine.json('GET', '/containers/json', { query, signal })) as ListedContainer[]
+  const states = new Map<OwnerId, OwnerState>(own === undefined ? [] : [[own, 'alive']])
+  const bootedAt = await bootTimeSeconds()
+  const now = clock.date().getTime() / 1000
+  const found: OwnedContainer[] = []
+  for (const container of containers) {
+    const owner = container.Labels[LABELS.owner] ?? ''
+    if (owner === '') continue
+    const state = states.get(owner) ?? (await ownerState(owner, engine))
+    states.set(owner, state)
+    const isLeft = state === 'dead' || (state === 'unknown' && isAbandoned(container, now, bootedAt))
+    found.push({ container, owner, isLeft })
+  }
+  return found
+}
+
 interface ListedContainer {
   Id: string
+  /** Of its image. */
+  ImageID?: string
   Names: string[]
   Labels: Record<string, string>
   /** created, running, exited … */

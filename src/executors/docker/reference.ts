@@ -6,8 +6,12 @@ export interface ImageReference {
   tag: string
   /** The registry's host, `docker.io` when none was written. */
   registry: string
+  /** The full name without tag and digest: `docker.io/library/python`. */
+  name: string
   /** The full name: `docker.io/library/python:latest`. */
   canonical: string
+  /** Its digest is named, so that it can only be one and the same image for ever. */
+  isPinned: boolean
 }
 
 /** Whether it can be the name of an image at all; the engine knows the finer rules. */
@@ -30,7 +34,9 @@ export function parseReference(image: string): ImageReference | undefined {
   const registry = !named || first === 'index.docker.io' ? 'docker.io' : first
   const path = named ? rest.join('/') : repository
   const official = registry === 'docker.io' && !path.includes('/') ? `library/${path}` : path
-  return { repository, tag, registry, canonical: `${registry}/${official}${at < 0 ? ':' : '@'}${tag}` }
+  const name = `${registry}/${official}`
+  const isPinned = at >= 0
+  return { repository, tag, registry, name, canonical: `${name}${isPinned ? '@' : ':'}${tag}`, isPinned }
 }
 
 /**

@@ -1,44 +1,72 @@
-import { spawn } from 'node:child_process'
-import { messageOf } from '../../core/errors.ts'
-import { asRecord, readDockerConfig, type Environment } from './docker-config.ts'
+import { askHelper, type HelperOptions } from './credential-helper.ts'
+import { asRecord, readDockerConfig } from './docker-config.ts'
+
+/** A login of the runner's own configuration: name and password, or an identity token in place of both. */
+export interface RegistryLogin {
+  username?: string | undefined
+  password?: string | undefined
+  token?: string | undefined
+}
+
+export interface AuthOptions extends HelperOptions {
+  /** Registry → login; wins over Docker's own configuration. */
+  logins: Readonly<Record<string, RegistryLogin>>
+}
+
+/** What a registry is asked with. */
+export interface RegistryAuth {
+  /** The X-Registry-Auth header. */
+  header: string
+  /** What of it no line may show. */
+  secrets: readonly string[]
+}
 
 /** The index's name in Docker's own configuration. */
 const DOCKER_HUB = 'https://index.docker.io/v1/'
-const HELPER_TIMEOUT_MS = 30_000
+const HUB_NAMES = ['docker.io', 'index.docker.io', 'registry-1.docker.io']
 
 /**
- * The X-Registry-Auth header for a registry from Docker's own config.json or the credential helper that it names;
- * undefined = ask without credentials. Throws when a helper fails, with nothing secret in the message.
+ * The login for a registry (as `parseReference` names it): the runner's own, else that of Docker's config.json or of the
+ * credential helper that it names. Undefined = ask without. Throws when a helper fails, with nothing secret in it.
  */
-export async function registryAuth(registry: string, environment: Environment): Promise<string | undefined> {
-  const config = await readDockerConfig(environment)
-  const keys =
-    registry === 'docker.io'
-      ? [DOCKER_HUB, 'docker.io', 'index.docker.io', 'registry-1.docker.io']
-      : [registry]
+export async function registryAuth(
+  registry: string,
+  options: AuthOptions,
+): Promise<RegistryAuth | undefined> {
+  const own = Object.entries(options.logins).find(([name]) => isSame(name, registry))?.[1]
+  if (own !== undefined) return ownAuth(own, registry)
+  const config = await readDockerConfig(options.environment)
+  const keys = registry === 'docker.io' ? [DOCKER_HUB, ...HUB_NAMES] : [registry]
   const helpers = asRecord(config['credHelpers'])
   for (const key of keys) {
     const helper = string(helpers[key]) ?? string(config['credsStore'])
     if (helper === undefined) continue
-    const found = await askHelper(helper, key, environment)
-    if (found !== undefined) return encode(found)
+    const found = await askHelper(helper, key, options)
+    if (found === undefined) continue
+    return found.isToken
+      ? withToken(found.secret, key)
+      : withPassword({ username: found.username, password: found.secret }, key)
   }
   for (const [server, entry] of Object.entries(asRecord(config['auths']))) {
-    if (!keys.includes(server) && !keys.includes(hostOf(server))) continue
-    const found = readEntry(asRecord(entry), server)
-    if (found !== undefined) return encode(found)
+    const found = isSame(server, registry) ? readEntry(asRecord(entry), server) : undefined
+    if (found !== undefined) return found
   }
   return undefined
 }
 
-function readEntry(entry: Record<string, unknown>, server: string): object | undefined {
-  const identitytoken = string(entry['identitytoken'])
-  if (identitytoken !== undefined) return { identitytoken, serveraddress: server }
+function ownAuth({ username = '', password = '', token }: RegistryLogin, registry: string): RegistryAuth {
+  const server = registry === 'docker.io' ? DOCKER_HUB : registry
+  return token === undefined ? withPassword({ username, password }, server) : withToken(token, server)
+}
+
+function readEntry(entry: Record<string, unknown>, server: string): RegistryAuth | undefined {
+  const token = string(entry['identitytoken'])
+  if (token !== undefined) return withToken(token, server)
   const [username, password] = decodeBasic(string(entry['auth'])) ?? [
     string(entry['username']),
     string(entry['password']),
   ]
-  return username === undefined ? undefined : { username, password: password ?? '', serveraddress: server }
+  return username === undefined ? undefined : withPassword({ username, password: password ?? '' }, server)
 }
 
 function decodeBasic(auth: string | undefined): [string, string] | undefined {
@@ -48,49 +76,14 @@ function decodeBasic(auth: string | undefined): [string, string] | undefined {
   return colon <= 0 ? undefined : [plain.slice(0, colon), plain.slice(colon + 1).replace(/\0+$/, '')]
 }
 
-/** `docker-credential-<helper> get`, the server's name on its standard input. */
-async function askHelper(
-  helper: string,
-  server: string,
-  environment: Environment,
-): Promise<object | undefined> {
-  const program = `docker-credential-${helper}`
-  const { code, stdout } = await new Promise<{ code: number | null; stdout: string }>((resolve, reject) => {
-    const child = spawn(program, ['get'], {
-      env: environment,
-      stdio: ['pipe', 'pipe', 'ignore'],
-      timeout: HELPER_TIMEOUT_MS,
-    })
-    let stdout = ''
-    child.stdout.setEncoding('utf8').on('data', (part: string) => {
-      if (stdout.length < 1_000_000) stdout += part
-    })
-    child.once('error', (error) => {
-      reject(new Error(`The credential helper ${program} can't be run: ${messageOf(error)}`))
-    })
-    child.once('close', (code) => {
-      resolve({ code, stdout })
-    })
-    // A helper that ends without reading must not end us.
-    child.stdin.on('error', () => undefined).end(server)
-  })
-  if (code !== 0) {
-    // Its standard output says so, in English, by the helpers' protocol.
-    if (/credentials not found/i.test(stdout)) return undefined
-    throw new Error(`The credential helper ${program} failed with exit code ${String(code)}`)
-  }
-  let answer: Record<string, unknown>
-  try {
-    answer = asRecord(JSON.parse(stdout))
-  } catch {
-    throw new Error(`The credential helper ${program} answered no JSON`)
-  }
-  const secret = string(answer['Secret'])
-  if (secret === undefined) return undefined
-  const username = string(answer['Username']) ?? ''
-  return username === '<token>'
-    ? { identitytoken: secret, serveraddress: server }
-    : { username, password: secret, serveraddress: server }
+function withPassword(login: { username: string; password: string }, serveraddress: string): RegistryAuth {
+  const { username, password } = login
+  const basic = Buffer.from(`${username}:${password}`).toString('base64')
+  return { header: encode({ username, password, serveraddress }), secrets: [password, basic] }
+}
+
+function withToken(identitytoken: string, serveraddress: string): RegistryAuth {
+  return { header: encode({ identitytoken, serveraddress }), secrets: [identitytoken] }
 }
 
 /** Base64 for URLs, with its padding: the engine insists on both. */
@@ -98,8 +91,13 @@ function encode(credentials: object): string {
   return Buffer.from(JSON.stringify(credentials)).toString('base64').replaceAll('+', '-').replaceAll('/', '_')
 }
 
-function hostOf(server: string): string {
-  return server.replace(/^https?:\/\//, '').replace(/\/.*$/, '')
+/** Whether a server as somebody wrote it (`https://host/v2/`) is this registry. */
+function isSame(server: string, registry: string): boolean {
+  const host = server
+    .replace(/^https?:\/\//i, '')
+    .replace(/\/.*$/, '')
+    .toLowerCase()
+  return host === registry || (registry === 'docker.io' && HUB_NAMES.includes(host))
 }
 
 function string(value: unknown): string | undefined {

@@ -7,14 +7,21 @@ import { EngineError } from './errors.ts'
 
 const TRIES = 4
 const SILENCE_MS = 60_000
+/** Removals at a time that nobody waits for: more would only take the processor from those who start something. */
+const IN_BACKGROUND = 2
+/** `settle` waits no longer. */
+const SETTLE_MS = 30_000
 
-/** Removes containers, and remembers those that could not be removed yet. */
+/** Removes containers, at once or behind the job's back, and remembers those that could not be removed yet. */
 export class Removals {
   readonly #engine: Engine
   readonly #clock: Clock
   readonly #log: Logger
   /** Ids or names of containers that must go and are perhaps still there. */
   readonly #left = new Set<string>()
+  /** Ids of containers that have ended, to be removed when it is their turn. */
+  readonly #queue: string[] = []
+  readonly #workers = new Set<Promise<void>>()
 
   constructor(engine: Engine, clock: Clock, log: Logger) {
     this.#engine = engine
@@ -22,13 +29,40 @@ export class Removals {
     this.#log = log
   }
 
-  /** Kills and removes a container with its anonymous volumes. Never throws: what fails is tried again by `retry`. */
-  async remove(container: string): Promise<void> {
+  /** Removes a container soon, and lets nobody wait for it. */
+  later(container: string): void {
+    this.#queue.push(container)
+    if (this.#workers.size >= IN_BACKGROUND) return
+    const worker = this.#work().finally(() => {
+      this.#workers.delete(worker)
+    })
+    this.#workers.add(worker)
+  }
+
+  /** Resolves when the removals that were asked for so far have been tried, or that takes too long. */
+  async settle(): Promise<void> {
+    const timer = new AbortController()
+    const late = this.#clock.sleep(SETTLE_MS, timer.signal).catch(() => undefined)
+    await Promise.race([Promise.all(this.#workers), late])
+    timer.abort()
+  }
+
+  async #work(): Promise<void> {
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      await this.remove(next)
+    }
+  }
+
+  /**
+   * Kills and removes a container with its anonymous volumes; says whether it is gone. Never throws: what fails is
+   * tried again by `retry`.
+   */
+  async remove(container: string): Promise<boolean> {
     for (let n = 0; n < TRIES; n += 1) {
       if (n > 0) await this.#clock.sleep(retryPauseMs(n - 1, 200, 1000))
       try {
         await this.removeNow(container)
-        return
+        return true
       } catch (error) {
         if (n + 1 < TRIES) continue
         this.#left.add(container)
@@ -38,6 +72,7 @@ export class Removals {
         })
       }
     }
+    return false
   }
 
   /** One more try for all that is left; says how many went. */

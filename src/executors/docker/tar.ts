@@ -5,7 +5,7 @@ import { stat } from 'node:fs/promises'
 export type TarEntry =
   | { path: string; type: 'folder'; mode?: number }
   | { path: string; type: 'link'; target: string }
-  | { path: string; type: 'text'; content: string; mode?: number }
+  | { path: string; type: 'text'; content: string | Uint8Array; mode?: number }
   | { path: string; type: 'file'; from: string; mode?: number }
 
 const BLOCK = 512
@@ -25,7 +25,7 @@ export async function* writeTar(entries: Iterable<TarEntry>): AsyncGenerator<Uin
       if (read !== size) throw new Error(`${entry.from} has changed while it was read`)
       yield padding(size)
     } else {
-      const content = Buffer.from(entry.type === 'text' ? entry.content : '')
+      const content = entry.type === 'text' ? bytesOf(entry.content) : Buffer.alloc(0)
       yield header(entry, content.length)
       yield content
       yield padding(content.length)
@@ -57,6 +57,10 @@ function header(entry: TarEntry, size: number): Buffer {
   const sum = block.reduce((total, byte) => total + byte, 0)
   field(148, 8, `${sum.toString(8).padStart(6, '0')}\0 `)
   return block
+}
+
+function bytesOf(content: string | Uint8Array): Uint8Array {
+  return typeof content === 'string' ? Buffer.from(content) : content
 }
 
 function modeOf(entry: TarEntry): number {

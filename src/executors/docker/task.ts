@@ -5,26 +5,36 @@ import { messageOf, RetryableError } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
 import {
   ImageError,
+  TaskKilledError,
   type OutputChunk,
   type Task,
   type TaskExit,
   type TaskInput,
   type TaskSpec,
 } from '../executor.ts'
-import { containerBody, type Ownership } from './container.ts'
 import { demultiplex } from './demultiplex.ts'
 import type { Engine } from './engine.ts'
-import { EngineError, startError, surroundingError, transportError } from './errors.ts'
-import { wasKilledFromOutside, type ContainerState } from './outside-kill.ts'
+import { EngineError, surroundingError, transportError } from './errors.ts'
+import type { Seat } from './holders.ts'
+import { feed } from './feed.ts'
+import type { HostProcess } from './host-process.ts'
+import type { HostView } from './host-view.ts'
+import {
+  spanByOurClock,
+  spanOf,
+  wasKilledFromOutside,
+  type ContainerState,
+  type Span,
+} from './outside-kill.ts'
 import { mismatchOf } from './platform.ts'
 import type { Removals } from './removals.ts'
 
 export interface TaskServices {
   engine: Engine
+  host: HostView
   removals: Removals
-  ownership: Ownership
-  /** For containers whose limits name none. */
-  platform: string | undefined
+  /** A task is disposed of only when its container is gone. */
+  awaitsRemoval: boolean
   clock: Clock
   log: Logger
 }
@@ -33,112 +43,62 @@ export interface TaskServices {
 const DEATH_MS = 30_000
 /** Output that was not sent so long after the end of its container won't come any more. */
 const LAST_OUTPUT_MS = 30_000
-/** Longest time without an answer while a container is made or started. */
-const START_SILENCE_MS = 300_000
+/** Some engines measure for seconds before they answer. */
+const STATS_MS = 1000
 /** What is kept of the first stderr, to recognise a program of another architecture. */
 const SNIFF_BYTES = 512
 
-/** Creates a container, attaches to it, starts it. When that fails nothing is left behind. */
-export async function startTask(
-  services: TaskServices,
-  spec: TaskSpec,
-  parent: AbortSignal,
-  onPhase: (phase: 'create' | 'start') => void,
-): Promise<Task> {
-  const { engine, removals } = services
-  onPhase('create')
-  const id = await create(services, spec, parent)
-  const opened: { destroy(): unknown }[] = []
-  // The caller's signal is for the start only: what is opened here lives longer.
-  const starting = new AbortController()
-  const cancel = (): void => {
-    starting.abort(parent.reason)
-  }
-  parent.addEventListener('abort', cancel, { once: true })
-  if (parent.aborted) cancel()
-  const { signal } = starting
-  try {
-    // Two connections: when a program ends without reading its input, the broken one must not take output along.
-    const output = await engine.hijack(`/containers/${id}/attach`, { query: STREAM_OUTPUT, signal })
-    opened.push(output)
-    const input = await engine.hijack(`/containers/${id}/attach`, { query: STREAM_INPUT, signal })
-    opened.push(input)
-    const query = { condition: 'next-exit' }
-    // Its headers come when the engine has noted that we wait; only then can no end be missed.
-    const exit = await engine.open('POST', `/containers/${id}/wait`, { query, silenceMs: 0, signal })
-    opened.push(exit)
-    onPhase('start')
-    await start(engine, id, spec.image, signal)
-    return new DockerTask(services, spec, id, { input, output, exit })
-  } catch (error) {
-    for (const connection of opened) connection.destroy()
-    await removals.remove(id)
-    parent.throwIfAborted()
-    throw error
-  } finally {
-    parent.removeEventListener('abort', cancel)
-  }
-}
-
-const STREAM_OUTPUT = { stream: '1', stdout: '1', stderr: '1' }
-const STREAM_INPUT = { stream: '1', stdin: '1' }
-
-/** The id of a new container. Not cut by `signal`: whether the container is there would be unknown. */
-async function create(services: TaskServices, spec: TaskSpec, signal: AbortSignal): Promise<string> {
-  const { engine, removals, ownership } = services
-  signal.throwIfAborted()
-  const platform = spec.limits.platform ?? services.platform
-  const query = { name: spec.name, ...(platform === undefined ? {} : { platform }) }
-  const body = containerBody(spec, ownership)
-  try {
-    const answer = await engine.json('POST', '/containers/create', {
-      query,
-      body,
-      silenceMs: START_SILENCE_MS,
-    })
-    return (answer as { Id: string }).Id
-  } catch (error) {
-    // Without an answer it may be there all the same.
-    if (!(error instanceof EngineError)) await removals.remove(spec.name)
-    throw startError(error, spec.image)
-  }
-}
-
-async function start(engine: Engine, id: string, image: string, signal: AbortSignal): Promise<void> {
-  try {
-    await engine.json('POST', `/containers/${id}/start`, { signal, silenceMs: START_SILENCE_MS })
-  } catch (error) {
-    throw startError(error, image)
-  }
-}
-
-interface Connections {
+export interface Connections {
   input: Socket
   output: Socket
   /** The answer to `wait`; its body comes when the container has ended. */
   exit: IncomingMessage
 }
 
-class DockerTask implements Task {
+/** What is read of an inspected container. */
+interface Inspected {
+  State: ContainerState
+  /** Id of its image. */
+  Image: string
+}
+
+/** What a task is made of. */
+export interface Started {
+  spec: TaskSpec
+  /** Of the container. */
+  id: string
+  /** Wall clock before its container was made. */
+  createdAt: Date
+  seat: Seat
+  connections: Connections
+}
+
+/** A container that has been started. */
+export class DockerTask implements Task {
   readonly id: string
-  readonly name: string
-  readonly logsCommand: string
   readonly #services: TaskServices
   readonly #spec: TaskSpec
+  readonly #createdAt: Date
+  readonly #seat: Seat
   readonly #connections: Connections
   /** Its exit code as soon as the engine tells; rejects when the engine went away. */
   readonly #end: Promise<number>
   #exit: Promise<TaskExit> | undefined
   #hasEnded = false
   #isKilled = false
+  #hasBroken = false
+  #name: string
+  /** Undefined = not looked for yet, or not found the last time. */
+  #process: Promise<HostProcess | undefined> | undefined
   #stderrHead = ''
 
-  constructor(services: TaskServices, spec: TaskSpec, id: string, connections: Connections) {
+  constructor(services: TaskServices, { spec, id, createdAt, seat, connections }: Started) {
     this.id = id
-    this.name = spec.name
-    this.logsCommand = `docker logs ${spec.name}`
+    this.#name = spec.name
     this.#services = services
     this.#spec = spec
+    this.#createdAt = createdAt
+    this.#seat = seat
     this.#connections = connections
     // A program that ends without reading breaks this connection, which is no error by itself.
     connections.input.on('error', () => undefined)
@@ -146,36 +106,55 @@ class DockerTask implements Task {
     // The reader learns of it; there may be none.
     connections.output.on('error', () => undefined)
     this.#end = this.#awaitEnd()
-    this.#end.catch(() => undefined)
+    this.#end.catch(() => {
+      this.#hasBroken = true
+    })
+  }
+
+  get name(): string {
+    return this.#name
+  }
+
+  get logsCommand(): string {
+    return `docker logs ${this.#name}`
+  }
+
+  async rename(name: string): Promise<void> {
+    try {
+      await this.#services.engine.json('POST', `/containers/${this.id}/rename`, { query: { name } })
+      this.#name = name
+    } catch (error) {
+      this.#services.log.debug('A container could not be renamed', {
+        container: this.#name,
+        error: messageOf(error),
+      })
+    }
+  }
+
+  async isRunning(): Promise<boolean> {
+    if (this.#isOver) return false
+    try {
+      const process = await this.#findProcess()
+      const isAlive = process === undefined ? await this.#seemsRunning() : process.isAlive()
+      // Asked last: the news may have come meanwhile.
+      return isAlive && !this.#isOver
+    } catch {
+      return false
+    }
+  }
+
+  async memoryUsage(): Promise<number | undefined> {
+    if (this.#isOver) return undefined
+    try {
+      const process = await this.#findProcess()
+      return process === undefined ? await this.#memoryByEngine() : process.memoryBytes()
+    } catch {
+      return undefined
+    }
   }
 
   async send(input: TaskInput): Promise<void> {
-    const stream = this.#connections.input
-    const over = new Promise<'over'>((resolve) => {
-      const end = (): void => {
-        resolve('over')
-      }
-      stream.once('close', end)
-      // A container that never reads keeps the connection open, whatever becomes of it.
-      this.#end.then(end, end)
-    })
-    const parts = input instanceof Uint8Array ? [input] : input
-    const iterator = Symbol.asyncIterator in parts ? parts[Symbol.asyncIterator]() : parts[Symbol.iterator]()
-    for (;;) {
-      const next = await Promise.race([iterator.next(), over])
-      if (next === 'over') break
-      if (next.done === true) {
-        const finished = new Promise<void>((resolve) => stream.end(resolve))
-        await Promise.race([finished, over])
-        return
-      }
-      if (stream.destroyed) break
-      if (stream.write(next.value)) continue
-      const drained = new Promise<void>((resolve) => stream.once('drain', resolve))
-      if ((await Promise.race([drained, over])) === 'over') break
-    }
-    // Not awaited: a source that hangs would hang us.
-    void Promise.resolve(iterator.return?.()).catch(() => undefined)
+    await feed(this.#connections.input, input, this.#end)
   }
 
   async *output(): AsyncGenerator<OutputChunk> {
@@ -212,17 +191,51 @@ class DockerTask implements Task {
     const { input, output, exit } = this.#connections
     // First: output that nobody reads makes the engine's kill and removal hang.
     for (const connection of [output, input, exit]) connection.destroy()
-    if (!this.#spec.keep) {
-      await this.#services.removals.remove(this.id)
-    } else if (!this.#hasEnded) {
-      this.#isKilled = true
-      await this.#signal('SIGKILL').catch((error: unknown) => {
-        this.#services.log.warn('A container could not be killed', {
-          container: this.name,
-          error: messageOf(error),
-        })
+    const { removals, awaitsRemoval } = this.#services
+    let isDead = this.#hasEnded
+    if (this.#spec.keep) {
+      if (!isDead) await this.#killKept()
+    } else if (isDead && !awaitsRemoval) removals.later(this.id)
+    else isDead = await removals.remove(this.id)
+    this.#seat.leave(isDead)
+  }
+
+  async #killKept(): Promise<void> {
+    this.#isKilled = true
+    await this.#signal('SIGKILL').catch((error: unknown) => {
+      this.#services.log.warn('A container could not be killed', {
+        container: this.name,
+        error: messageOf(error),
       })
+    })
+  }
+
+  /** Its end is known, or nothing will be known of it any more. */
+  get #isOver(): boolean {
+    return this.#hasEnded || this.#hasBroken
+  }
+
+  async #findProcess(): Promise<HostProcess | undefined> {
+    this.#process ??= this.#services.host.processOf(this.id)
+    try {
+      return await this.#process
+    } catch (error) {
+      this.#process = undefined
+      throw error
     }
+  }
+
+  async #seemsRunning(): Promise<boolean> {
+    const answer = await this.#services.engine.json('GET', `/containers/${this.id}/json`)
+    return (answer as { State: { Running?: boolean } }).State.Running === true
+  }
+
+  async #memoryByEngine(): Promise<number | undefined> {
+    const answer = (await this.#services.engine.json('GET', `/containers/${this.id}/stats`, {
+      query: { stream: 'false', 'one-shot': 'true' },
+      signal: AbortSignal.timeout(STATS_MS),
+    })) as { memory_stats?: { usage?: number } }
+    return answer.memory_stats?.usage
   }
 
   async #awaitEnd(): Promise<number> {
@@ -238,26 +251,30 @@ class DockerTask implements Task {
       throw new RetryableError('engine', `Container ${this.name} failed: ${failure.Message}`)
     this.#hasEnded = true
     const { output } = this.#connections
-    output.setTimeout(LAST_OUTPUT_MS, () => {
-      output.destroy(new Error('the last output did not come'))
-    })
+    const late = (): void => {
+      // Where some waits to be read it is the reader who takes his time.
+      if (output.readableLength === 0) output.destroy(new Error('the last output did not come'))
+      else output.setTimeout(LAST_OUTPUT_MS, late)
+    }
+    output.setTimeout(LAST_OUTPUT_MS, late)
     return StatusCode
   }
 
   /** What the end means: the program's own doing, or the engine's. */
   async #judge(exitCode: number): Promise<TaskExit> {
-    const { engine, clock } = this.#services
+    const { engine } = this.#services
     const { image } = this.#spec
     try {
-      const answer = (await engine.json('GET', `/containers/${this.id}/json`)) as {
-        State: ContainerState
-        Image: string
-      }
-      if (!this.#isKilled && (await wasKilledFromOutside(engine, this.id, answer.State, clock.date()))) {
-        throw new RetryableError(
-          'engine',
+      const hadNetwork = this.#seat.holder?.isAlive() ?? true
+      const { answer, wasKilled } = await this.#askEngine()
+      if (wasKilled) {
+        throw new TaskKilledError(
           `Container ${this.name} was stopped by somebody else or by the engine's own stop`,
+          exitCode,
         )
+      }
+      if (!hadNetwork) {
+        throw new RetryableError('engine', `Container ${this.name} lost its network while it ran`)
       }
       if (exitCode !== 0 && /exec format error/.test(this.#stderrHead)) {
         const mismatch = await mismatchOf(engine, answer.Image)
@@ -273,6 +290,22 @@ class DockerTask implements Task {
       }
       throw surroundingError(error)
     }
+  }
+
+  /** How the container is now, and whether anybody has killed it; both at a time where one can be asked without the other. */
+  async #askEngine(): Promise<{ answer: Inspected; wasKilled: boolean }> {
+    const { engine, host, clock } = this.#services
+    const inspect = async (): Promise<Inspected> =>
+      (await engine.json('GET', `/containers/${this.id}/json`)) as Inspected
+    const wasKilled = async (span: Span): Promise<boolean> =>
+      !this.#isKilled && (await wasKilledFromOutside(engine, this.id, span))
+    if (host.isShared) {
+      const span = spanByOurClock(this.#createdAt, clock.date())
+      const both = await Promise.all([inspect(), wasKilled(span)])
+      return { answer: both[0], wasKilled: both[1] }
+    }
+    const answer = await inspect()
+    return { answer, wasKilled: await wasKilled(spanOf(answer.State, clock.date())) }
   }
 
   async #signal(name: 'SIGTERM' | 'SIGKILL'): Promise<void> {

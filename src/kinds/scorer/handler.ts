@@ -81,7 +81,7 @@ export function createScorer(services: KindServices): Handler<Trial, ScorerInput
         images.run({
           trial,
           recipe,
-          input: inputOf(evaluation, earlier),
+          input: () => inputOf(evaluation, earlier),
           read: readScoreOutput,
           job,
         })

@@ -1,5 +1,6 @@
 import { NotYetError } from '../../core/errors.ts'
-import type { TaskLimits } from '../../executors/executor.ts'
+import { secretsIn } from '../../core/redact.ts'
+import type { GpuRequest, TaskLimits } from '../../executors/executor.ts'
 import type { ImageRecipe, Match, MatchSource } from '../matches.ts'
 
 /** One of a match's two images, as `matches:` in the config has it. */
@@ -10,6 +11,7 @@ export interface LocalRecipe {
   /** Seconds. */
   timeout?: number | undefined
   limits?: TaskLimits | undefined
+  gpus?: GpuRequest | undefined
 }
 
 /** An entry of `matches:`. */
@@ -21,8 +23,6 @@ export interface LocalMatch {
 
 /** A match that is asked for in vain is looked up again; the file can't change under a running process. */
 const PARKED_SECONDS = 60
-/** The config has no private part of an environment: names have to say what is none of a participant's business. */
-const SECRET_NAME = /KEY|TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE/i
 
 /** Matches that stand in the config file, by UUID in any case of letters; `*` stands for all others. */
 export function createLocalMatchSource(matches: Readonly<Record<string, LocalMatch>>): MatchSource {
@@ -32,7 +32,8 @@ export function createLocalMatchSource(matches: Readonly<Record<string, LocalMat
       const id = bareId(matchId)
       const found = byId.get(id.toLowerCase()) ?? byId.get('*')
       if (found !== undefined) return Promise.resolve(toMatch(id, found))
-      const hint = `add it (or "*") to \`matches:\` in the config file and start again`
+      const hint =
+        'add it (or "*") to `matches:` in the config file, or log in to OptHub by `opthub-runner login` (not with --local); then start again'
       return Promise.reject(new NotYetError(`the match ${id} is not known: ${hint}`, PARKED_SECONDS))
     },
   }
@@ -47,16 +48,16 @@ function toMatch(id: string, { problem, indicator, direction }: LocalMatch): Mat
   }
 }
 
-function toRecipe({ image, command, environment = {}, timeout, limits }: LocalRecipe): ImageRecipe {
-  const secrets = Object.entries(environment).flatMap(([name, value]) =>
-    SECRET_NAME.test(name) ? [value] : [],
-  )
+function toRecipe({ image, command, environment = {}, timeout, limits, gpus }: LocalRecipe): ImageRecipe {
+  // The config has no private part of an environment.
+  const secrets = secretsIn(environment)
   return {
     image,
     environment,
     ...(command && { command }),
     ...(timeout !== undefined && { timeoutSeconds: timeout }),
     ...(limits && { limits }),
+    ...(gpus !== undefined && { gpus }),
     ...(secrets.length > 0 && { secrets }),
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../../core/clock.ts'
+import { redact } from '../../core/redact.ts'
 import type { OptHubEndpoints } from './endpoints.ts'
 import { asRecord, asText, request, UnreachableError, withRetries, type Answer } from './http.ts'
 
@@ -38,7 +39,7 @@ export interface Cognito {
  * second to every start.
  */
 export function createCognito({ cognitoUrl, clientId }: OptHubEndpoints, clock: Clock): Cognito {
-  async function call(action: string, json: object, signal: AbortSignal): Promise<Answer> {
+  async function call(action: string, json: object, secret: string, signal: AbortSignal): Promise<Answer> {
     const headers = {
       'Content-Type': 'application/x-amz-json-1.1',
       'X-Amz-Target': `AWSCognitoIdentityProviderService.${action}`,
@@ -48,21 +49,26 @@ export function createCognito({ cognitoUrl, clientId }: OptHubEndpoints, clock: 
       if (errorType(found) === 'InternalErrorException') throw new UnreachableError('Cognito is out of order')
       return found
     })
-    if (answer.status !== 200) throw failureOf(answer)
+    if (answer.status !== 200) throw failureOf(answer, secret)
     return answer
   }
 
-  async function initiate(flow: string, parameters: object, signal: AbortSignal): Promise<IssuedTokens> {
+  async function initiate(
+    flow: string,
+    parameters: object,
+    secret: string,
+    signal: AbortSignal,
+  ): Promise<IssuedTokens> {
     const body = { AuthFlow: flow, ClientId: clientId, AuthParameters: parameters }
-    return readTokens(asRecord((await call('InitiateAuth', body, signal)).body))
+    return readTokens(asRecord((await call('InitiateAuth', body, secret, signal)).body))
   }
 
   return {
     signIn: (username, password, signal) =>
-      initiate('USER_PASSWORD_AUTH', { USERNAME: username, PASSWORD: password }, signal),
-    renew: (refreshToken, signal) => initiate('REFRESH_TOKEN_AUTH', { REFRESH_TOKEN: refreshToken }, signal),
-    revoke: async (refreshToken, signal) => {
-      await call('RevokeToken', { ClientId: clientId, Token: refreshToken }, signal)
+      initiate('USER_PASSWORD_AUTH', { USERNAME: username, PASSWORD: password }, password, signal),
+    renew: (token, signal) => initiate('REFRESH_TOKEN_AUTH', { REFRESH_TOKEN: token }, token, signal),
+    revoke: async (token, signal) => {
+      await call('RevokeToken', { ClientId: clientId, Token: token }, token, signal)
     },
   }
 }
@@ -79,10 +85,12 @@ const FAILURES: Readonly<Record<string, CognitoFailure>> = {
   PasswordResetRequiredException: 'account',
 }
 
-function failureOf(answer: Answer): CognitoError {
+/** Servers may repeat what they were sent: the secret of the call gets into no message. */
+function failureOf(answer: Answer, secret: string): CognitoError {
   const type = errorType(answer) || `answer ${answer.status}`
   const body = asRecord(answer.body)
-  const message = (asText(body['message']) ?? asText(body['Message']) ?? '').slice(0, 300)
+  const said = asText(body['message']) ?? asText(body['Message']) ?? ''
+  const message = redact(said, [secret]).slice(0, 300)
   const failure = failureNamed(type, answer.status, message)
   if (message === '') return new CognitoError(failure, type)
   // The name says more than the message where it is about how things are set up.

@@ -42,10 +42,13 @@ export function errorsOf(body: unknown, role?: Role): readonly ApiError[] {
   return role === undefined ? all : all.filter((error) => concerns(error, role))
 }
 
-/** What an error says, as much as is fit for a log. */
+/** What an error says, as much as is fit for a log: some servers repeat the token that they refuse. */
 export function messageIn(error: ApiError | undefined): string | undefined {
-  return asText(error?.['message'])?.slice(0, 300)
+  return asText(error?.['message'])?.replace(TOKEN, '***').slice(0, 300)
 }
+
+/** A JSON web token, or what is left of it. */
+const TOKEN = /\beyJ[\w-]+(?:\.[\w-]+)*/g
 
 function readRecipe(match: Readonly<Record<string, unknown>>, role: Role): ImageRecipe {
   const image = asRecord(match[role])['dockerImage']

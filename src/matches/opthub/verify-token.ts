@@ -72,7 +72,9 @@ export function createTokenVerifier(endpoints: OptHubEndpoints, clock: Clock): V
           `it has expired already; is the clock of this machine right? ${error.message}`,
         )
       }
-      throw new UntrustedTokenError(messageOf(error))
+      // Behind a colon the parser of JSON quotes the token.
+      const [words = ''] = messageOf(error).split(': ', 1)
+      throw new UntrustedTokenError(error instanceof library.JwtParseError ? words : messageOf(error))
     }
   }
 }

@@ -23,6 +23,7 @@ export function toRetryableError(error: unknown, address: QueueAddress): Retryab
  * one held for 12 hours, by different names (SQS API reference, ChangeMessageVisibility): the message is not ours.
  */
 export function settleError(error: unknown, address: QueueAddress): LeaseLostError | RetryableError {
+  if (error instanceof LeaseLostError) return error
   const name = awsErrorName(error)
   const refused =
     name === 'ReceiptHandleIsInvalid' ||

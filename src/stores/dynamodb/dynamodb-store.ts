@@ -12,13 +12,17 @@ import { awsClientOptions, type AwsConnection } from '../../aws/client-options.t
 import { describeAwsError } from '../../aws/problems.ts'
 import { retryPauseMs } from '../../core/backoff.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
+import { LeaseLostError, type RetryableError } from '../../core/errors.ts'
 import type { Item, Key, Range, RemoveOutcome, Store } from '../store.ts'
 import { fromAttributes, toAttributes } from './attributes.ts'
 import { refusalOf, saysUnstorable, toOperatorError, toRunningError, type Table } from './errors.ts'
 import { assertKey, assertStorable, unstorable } from './item-checks.ts'
+import { fenceAction, type LeaseTable } from './lease-records.ts'
 
 export interface DynamoDbOptions extends AwsConnection {
   tableName: string
+  /** Where the lease records of jobs are; without it nobody is fenced. */
+  leaseTable?: LeaseTable
   /** Waits between tries of a contended write. */
   clock?: Clock
 }
@@ -29,6 +33,9 @@ const PROBE_KEY: Key = { ID: '#probe', Trial: '#probe' }
 const MAX_WRITE_TRIES = 6
 const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 2_000
+
+/** Called before every try of a request: the SDK makes some by itself, and late. */
+const EACH_TRY = { step: 'finalizeRequest', priority: 'low' } as const
 
 const RUNNER_RIGHTS = 'Allow dynamodb:GetItem, dynamodb:Query and dynamodb:PutItem on it.'
 const REMOVE_RIGHTS = 'Allow dynamodb:DeleteItem on it.'
@@ -69,6 +76,7 @@ export function createDynamoDbStore(options: DynamoDbOptions): Store {
       await client.send(command)
       return 'done'
     } catch (error) {
+      if (error instanceof LeaseLostError) throw error
       const refusal = refusalOf(error)
       if (refusal === 'exists') return 'refused'
       if (refusal === 'invalid' || saysUnstorable(error))
@@ -82,10 +90,19 @@ export function createDynamoDbStore(options: DynamoDbOptions): Store {
   async function write(
     TransactItems: TransactItems,
     translate: (error: unknown) => Error,
+    assertHeld: () => void = () => undefined,
   ): Promise<'done' | 'refused'> {
     for (let tries = 1; ; tries += 1) {
       // A new command and thus a new idempotency token each time: a refused transaction had no effect.
-      const outcome = await tryToWrite(new TransactWriteItemsCommand({ TransactItems }), translate)
+      const command = new TransactWriteItemsCommand({ TransactItems })
+      command.middlewareStack.add(
+        (next) => async (args) => {
+          assertHeld()
+          return await next(args)
+        },
+        EACH_TRY,
+      )
+      const outcome = await tryToWrite(command, translate)
       if (typeof outcome === 'string') return outcome
       if (tries >= MAX_WRITE_TRIES) throw translate(outcome.retry)
       await clock.sleep(retryPauseMs(tries - 1, FIRST_PAUSE_MS, LONGEST_PAUSE_MS))
@@ -112,13 +129,19 @@ export function createDynamoDbStore(options: DynamoDbOptions): Store {
       }
     },
 
-    async put(items, onlyIfAbsent) {
+    async put(items, onlyIfAbsent, fence, assertHeld?: () => void) {
       const puts = items.map((item) => ({ Put: toPut(tableName, item, onlyIfAbsent) }))
       if (!puts.some(({ Put }) => 'ConditionExpression' in Put)) {
         throw new TypeError('onlyIfAbsent is the key of none of the items')
       }
-      const outcome = await write(puts, (error) => toRunningError(error, table))
-      return outcome === 'done' ? 'written' : 'exists'
+      const { leaseTable } = options
+      const fenced = fence === undefined || leaseTable === undefined ? [] : [fenceAction(leaseTable, fence)]
+      const translate = (error: unknown): RetryableError => toRunningError(error, table)
+      const outcome = await write([...puts, ...fenced], translate, assertHeld)
+      if (outcome === 'done') return 'written'
+      // One of the two conditions did not hold; a result that is there settles the job, whoever has the record.
+      if (fenced.length === 0 || (await read(onlyIfAbsent, undefined)) !== undefined) return 'exists'
+      throw new LeaseLostError('another runner has the lease record of the job')
     },
 
     async remove(items, absent): Promise<RemoveOutcome> {

@@ -31,7 +31,7 @@ describe.skipIf(shared === undefined)('what goes wrong at the start', () => {
     bench = setUp(shared, await buildShellImage(shared, IMAGE, 'cat'))
   })
   afterEach(async () => {
-    expect(await bench.containers()).toEqual([])
+    expect(await bench.left()).toEqual([])
   })
   afterAll(() => bench.close())
 
@@ -102,7 +102,7 @@ describe.skipIf(shared === undefined)('what others do to a container', () => {
     const [container] = await bench.containers()
     await shared?.json(method, `/containers/${container?.Id ?? ''}${path}`, { query })
     await failed
-    expect(await bench.containers()).toEqual([])
+    expect(await bench.left()).toEqual([])
   })
 })
 
@@ -138,7 +138,7 @@ describe.skipIf(shared === undefined || !canStartPrivateEngine())('an engine tha
     await bench.executor.probe(new AbortController().signal)
     expect(await bench.containers()).toHaveLength(1)
     expect(await bench.executor.reap(new AbortController().signal)).toBe(1)
-    expect(await bench.containers()).toEqual([])
+    expect(await bench.left()).toEqual([])
     expect(text((await bench.run('echo again')).lastLine.bytes)).toBe('again')
   })
 
@@ -150,7 +150,7 @@ describe.skipIf(shared === undefined || !canStartPrivateEngine())('an engine tha
     await whileItRuns(`trap "exit ${code}" TERM; while :; do sleep 0.05; done`, () => own.stop())
     await own.restart()
     await bench.executor.reap(new AbortController().signal)
-    expect(await bench.containers()).toEqual([])
+    expect(await bench.left()).toEqual([])
   })
 
   it('in the middle of much input and output', async () => {
@@ -162,7 +162,7 @@ describe.skipIf(shared === undefined || !canStartPrivateEngine())('an engine tha
     await failed
     await own.restart()
     await bench.executor.reap(new AbortController().signal)
-    expect(await bench.containers()).toEqual([])
+    expect(await bench.left()).toEqual([])
   })
 
   it("a full disk is the surroundings' fault", async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock } from '../../../src/core/clock.ts'
 import { createLogger, type LogRecord } from '../../../src/core/log.ts'
 import { Timeline } from '../../../src/core/timeline.ts'
@@ -31,8 +32,12 @@ export interface Bench {
   /** Runs a shell script in the test image. */
   run(script: string, options?: RunOptions): Promise<RunResult>
   spec(script: string, spec?: Partial<TaskSpec>): TaskSpec
-  /** Containers of this bench that exist now, in any state. */
+  /** Containers of this bench's tasks that exist now, in any state. */
   containers(): Promise<Listed[]>
+  /** Those that don't go by themselves within some seconds. */
+  left(): Promise<Listed[]>
+  /** Containers that hold networks for the tasks. */
+  holders(): Promise<Listed[]>
   close(): Promise<void>
 }
 
@@ -52,6 +57,9 @@ export function setUp(engine: Engine, image: string, options: Partial<DockerExec
     keep: false,
     ...rest,
   })
+  const all = (): Promise<Listed[]> => list(engine, [`org.opthub.runner.process=${processName}`])
+  const isHolder = ({ Labels }: Listed): boolean => Labels['org.opthub.runner.kind'] === 'holder'
+  const containers = async (): Promise<Listed[]> => (await all()).filter((one) => !isHolder(one))
   return {
     executor,
     records,
@@ -72,7 +80,12 @@ export function setUp(engine: Engine, image: string, options: Partial<DockerExec
         },
         { signal, log, timeline },
       ),
-    containers: () => list(engine, [`org.opthub.runner.process=${processName}`]),
+    containers,
+    left: async () => {
+      for (let n = 0; n < 100 && (await containers()).length > 0; n += 1) await delay(100)
+      return await containers()
+    },
+    holders: async () => (await all()).filter(isHolder),
     close: () => executor.close(),
   }
 }

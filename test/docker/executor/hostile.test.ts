@@ -17,7 +17,7 @@ describe.skipIf(engine === undefined)('what images do', () => {
     bench = setUp(engine, image)
   })
   afterEach(async () => {
-    expect(await bench.containers()).toEqual([])
+    expect(await bench.left()).toEqual([])
   })
   afterAll(() => bench.close())
 
@@ -281,6 +281,6 @@ describe.skipIf(engine === undefined)('what images do', () => {
     const result = await running
     expect(text(result.lastLine.bytes)).toBe('/data')
     expect(used).toHaveLength(1)
-    expect(await volumes()).not.toContain(used[0])
+    await expect.poll(volumes, { timeout: 10_000 }).not.toContain(used[0])
   })
 })

@@ -213,7 +213,7 @@ describe.skipIf(engine === undefined || process.platform !== 'linux')('pull', ()
     await writeFile(helper, `#!/bin/sh\necho secret-password; echo secret-password >&2; exit 1\n`)
     now += 60_000
     await engine?.json('DELETE', `/images/${encodeURIComponent(image)}`, { query: { force: '1' } })
-    expect(await failure(byHelper)).toMatchObject({ reason: 'denied' })
+    expect(await failure(byHelper)).toMatchObject({ surrounding: 'registry' })
     expect(JSON.stringify([...byFile.records, ...byHelper.records])).not.toContain('secret-password')
     await rm(folder, { recursive: true })
   })
@@ -235,6 +235,31 @@ describe.skipIf(engine === undefined || process.platform !== 'linux')('pull', ()
     const running = bench.run('', { spec: { command: ['/main.sh'] } })
     await expect(running).rejects.toThrow(/built for s390x, this machine is \w+: exec format error/)
     await expect(bench.run('', { spec: { command: ['/main.sh'] } })).rejects.toThrow(ImageError)
+  })
+
+  it('refuses an image of another platform than the one that was asked for', async () => {
+    await push('no program of any machine', 's390x')
+    const bench = open({ platform: 'linux/arm64' })
+    const error = await failure(bench)
+    expect(error).toMatchObject({ name: 'ImageError', reason: 'platform_mismatch' })
+    expect(String(error)).toMatch(/s390x.*arm64/)
+    await expect(open().executor.pull(image, never, 'linux/s390x')).resolves.toHaveProperty('id')
+    const here = open({ pullPolicy: 'never' })
+    const other = await here.executor.pull(image, never, 'linux/arm64').catch((reason: unknown) => reason)
+    expect(String(other)).toContain('is here for linux/s390x, not for linux/arm64')
+    const spec = here.spec('true', { limits: { platform: 'linux/arm64', network: 'none' } })
+    await expect(here.executor.start(spec, never)).rejects.toMatchObject({ reason: 'platform_mismatch' })
+  })
+
+  it('warns once of an image that only an emulator could run', async () => {
+    await push('no program of any machine', 's390x')
+    const bench = open({ pullPolicy: 'always' })
+    await bench.executor.pull(image, never)
+    await bench.executor.pull(image, never)
+    const machine = expect.stringMatching(/^linux\/\w+$/) as string
+    expect(bench.records.filter(({ level }) => level === 'WARNING')).toMatchObject([
+      { fields: { image, built_for: 'linux/s390x', machine } },
+    ])
   })
 
   it('knows an image by its id', async () => {

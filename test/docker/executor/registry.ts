@@ -14,7 +14,7 @@ export interface PushedImage {
   architecture?: string
 }
 
-const MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json'
+export const MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json'
 const ARCHITECTURES: Record<string, string> = { x64: 'amd64', ia32: '386' }
 
 /** A registry (read only, version 2) on a real socket of this machine, with faults to order. */
@@ -51,25 +51,16 @@ export class TestRegistry {
   }
 
   async push(name: string, tag: string, image: PushedImage): Promise<void> {
-    const layer = await buffer(Readable.from(writeTar(image.entries)))
-    const packed = gzipSync(layer, { level: 1 })
-    const config = Buffer.from(
-      JSON.stringify({
-        architecture: image.architecture ?? ARCHITECTURES[process.arch] ?? process.arch,
-        os: 'linux',
-        config: { Cmd: image.command },
-        rootfs: { type: 'layers', diff_ids: [digest(layer)] },
-      }),
-    )
-    const manifest = JSON.stringify({
-      schemaVersion: 2,
-      mediaType: MANIFEST,
-      config: describe(config, 'application/vnd.docker.container.image.v1+json'),
-      layers: [describe(packed, 'application/vnd.docker.image.rootfs.diff.tar.gzip')],
-    })
-    for (const blob of [packed, config]) this.#blobs.set(digest(blob), blob)
+    const { manifest, blobs } = await pack(image)
+    for (const blob of blobs) this.#blobs.set(digest(blob), blob)
     this.#manifests.set(`${name}:${tag}`, manifest)
     this.#manifests.set(`${name}:${digest(Buffer.from(manifest))}`, manifest)
+  }
+
+  /** Gives an image one more tag. */
+  copy(name: string, tag: string, other: string): void {
+    const manifest = this.#manifests.get(`${name}:${tag}`)
+    if (manifest !== undefined) this.#manifests.set(`${name}:${other}`, manifest)
   }
 
   close(): void {
@@ -88,7 +79,7 @@ export class TestRegistry {
     }
     const [, name = '', kind, reference = ''] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(url) ?? []
     if (kind === 'manifests') this.#giveManifest(name, reference, response)
-    else if (kind === 'blobs') this.#giveBlob(reference, response)
+    else if (kind === 'blobs') this.#giveBlob(reference, headers.range, response)
     else response.end('{}')
   }
 
@@ -110,14 +101,49 @@ export class TestRegistry {
     response.end(manifest)
   }
 
-  #giveBlob(reference: string, response: ServerResponse): void {
+  #giveBlob(reference: string, range: string | undefined, response: ServerResponse): void {
     const blob = this.#blobs.get(reference)
-    setTimeout(
-      () =>
-        response.writeHead(blob === undefined ? 404 : 200, { 'Content-Length': blob?.length ?? 0 }).end(blob),
-      this.layerDelayMs,
-    )
+    // An engine goes on where a connection was cut.
+    const from = Number(/^bytes=(\d+)-/.exec(range ?? '')?.[1] ?? 0)
+    const part = blob?.subarray(from)
+    const length = blob?.length ?? 0
+    setTimeout(() => {
+      response
+        .writeHead(part === undefined ? 404 : range === undefined ? 200 : 206, {
+          'Content-Length': part?.length ?? 0,
+          ...(range === undefined ? {} : { 'Content-Range': `bytes ${from}-${length - 1}/${length}` }),
+        })
+        .end(part)
+    }, this.layerDelayMs)
   }
+}
+
+/** An image as registries hold it. */
+export interface PackedImage {
+  manifest: string
+  /** The digest of the manifest. */
+  digest: string
+  blobs: readonly Buffer[]
+}
+
+export async function pack(image: PushedImage): Promise<PackedImage> {
+  const layer = await buffer(Readable.from(writeTar(image.entries)))
+  const packed = gzipSync(layer, { level: 1 })
+  const config = Buffer.from(
+    JSON.stringify({
+      architecture: image.architecture ?? ARCHITECTURES[process.arch] ?? process.arch,
+      os: 'linux',
+      config: { Cmd: image.command },
+      rootfs: { type: 'layers', diff_ids: [digest(layer)] },
+    }),
+  )
+  const manifest = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: MANIFEST,
+    config: describe(config, 'application/vnd.docker.container.image.v1+json'),
+    layers: [describe(packed, 'application/vnd.docker.image.rootfs.diff.tar.gzip')],
+  })
+  return { manifest, digest: digest(Buffer.from(manifest)), blobs: [packed, config] }
 }
 
 function refuse(response: ServerResponse, status: number, code: string, message: string): void {
@@ -125,7 +151,7 @@ function refuse(response: ServerResponse, status: number, code: string, message:
   response.writeHead(status).end(JSON.stringify({ errors: [{ code, message }] }))
 }
 
-function digest(data: Buffer): string {
+export function digest(data: Buffer): string {
   return `sha256:${createHash('sha256').update(data).digest('hex')}`
 }
 

@@ -1,150 +1,41 @@
-import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { CreateTableCommand } from '@aws-sdk/client-dynamodb'
+import type { SQSClient } from '@aws-sdk/client-sqs'
 import {
   CreateQueueCommand,
   GetQueueAttributesCommand,
   SendMessageCommand,
   SetQueueAttributesCommand,
-  SQSClient,
 } from '@aws-sdk/client-sqs'
-import { once } from 'node:events'
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
-import { tmpdir } from 'node:os'
+import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { CheckResult } from '../../../src/cli/doctor/finding.ts'
 import { runChecks } from '../../../src/cli/doctor/finding.ts'
 import { createLogger } from '../../../src/core/log.ts'
-import { openEmbedded, type Embedded, type EmbeddedInfo } from '../../../src/embedded/index.ts'
+import type { EmbeddedInfo } from '../../../src/embedded/index.ts'
 import { logIn } from '../../../src/matches/opthub/opthub.ts'
 import { createLoginStore } from '../../../src/matches/opthub/token-store.ts'
 import { runMain } from '../../support/fake-io.ts'
 import { OptHubStandIn } from '../../support/opthub-stand-in.ts'
+import { DoctorBench, ENGINE, expectFailure, failures, type Report, type Settings } from './bench.ts'
 import { Front } from './front.ts'
 
-const ENGINE = {
-  '/_ping': 'OK',
-  '/version': { Version: '24.0.7', Os: 'linux', Arch: 'amd64', Components: [{ Name: 'Engine' }] },
-  '/info': { DockerRootDir: tmpdir(), OSType: 'linux', OperatingSystem: 'Debian', Name: 'host' },
-  '/images/problem/json': { Os: 'linux', Architecture: 'amd64' },
-  '/images/indicator%3A1/json': { Os: 'linux', Architecture: 'amd64' },
-}
-
+let bench: DoctorBench
 let home: string
-let embedded: Embedded
 let info: EmbeddedInfo
 let sqs: SQSClient
 let dynamodb: DynamoDBClient
 let engineSocket: string
 
 beforeAll(async () => {
-  home = await mkdtemp(join(tmpdir(), 'opthub-doctor-'))
-  embedded = await openEmbedded({ dataDir: join(home, 'aws'), log: createLogger(() => undefined) })
-  info = embedded.info
-  const { region, accessKeyId, secretAccessKey, endpoints } = info
-  const common = { region, credentials: { accessKeyId, secretAccessKey } }
-  sqs = new SQSClient({ ...common, endpoint: endpoints.sqs })
-  dynamodb = new DynamoDBClient({ ...common, endpoint: endpoints.dynamodb })
-  engineSocket = await serveEngine(ENGINE)
+  bench = await DoctorBench.start()
+  ;({ home, info, sqs, dynamodb, engineSocket } = bench)
 })
-afterAll(async () => {
-  sqs.destroy()
-  dynamodb.destroy()
-  await embedded.close()
-  for (const server of servers) {
-    server.closeAllConnections()
-    server.close()
-  }
-  await rm(home, { recursive: true, force: true })
-})
+afterAll(() => bench[Symbol.asyncDispose]())
 
-const servers: Server[] = []
-
-/** A Docker engine that answers these paths, and 404 for others. */
-async function serveEngine(answers: Record<string, unknown>): Promise<string> {
-  const server = createServer((request, response) => {
-    const answer = answers[request.url ?? '']
-    if (answer === undefined) {
-      response.writeHead(404, { 'Content-Type': 'application/json' })
-      response.end(JSON.stringify({ message: `No such thing: ${String(request.url)}` }))
-    } else if (typeof answer === 'object' && answer !== null && 'status' in answer) {
-      response.writeHead(Number(answer.status), { 'Content-Type': 'application/json' })
-      response.end(JSON.stringify(answer))
-    } else response.end(typeof answer === 'string' ? answer : JSON.stringify(answer))
-  })
-  const path = join(home, `engine-${String(servers.length)}.sock`)
-  server.listen(path)
-  await once(server, 'listening')
-  servers.push(server)
-  return path
-}
-
-interface Settings {
-  /** Of the config file, over what is right. */
-  config?: Record<string, unknown>
-  argv?: readonly string[]
-  environment?: Record<string, string>
-  socket?: string
-}
-
-interface Report {
-  code: number
-  ok: boolean
-  checks: CheckResult[]
-  text: string
-  of(id: string): CheckResult
-}
-
-let files = 0
-
-/** What `doctor` finds with a config that is right but for what is said. */
-async function doctor({ config = {}, argv = [], environment = {}, socket }: Settings = {}): Promise<Report> {
-  files += 1
-  const file = join(home, `config-${String(files)}.yml`)
-  const right = {
-    evaluator_queue_url: info.queues.evaluator,
-    scorer_queue_url: info.queues.scorer,
-    table_name: info.table,
-    region_name: info.region,
-    access_key_id: info.accessKeyId,
-    secret_access_key: info.secretAccessKey,
-    endpoint_url: info.endpoints.sqs,
-    matches: { '*': { problem: { image: 'problem' }, indicator: { image: 'indicator:1' } } },
-  }
-  // JSON is YAML.
-  await writeFile(file, JSON.stringify({ ...right, ...config }), { mode: 0o600 })
-  const { code, stdout, stderr } = await runMain(['doctor', '--json', '-c', file, ...argv], {
-    environment: {
-      OPTHUB_RUNNER_HOME: join(home, 'data'),
-      DOCKER_HOST: `unix://${socket ?? engineSocket}`,
-      HOME: home,
-      ...environment,
-    },
-  })
-  expect(stderr).toBe('')
-  expect(stdout).not.toContain(info.secretAccessKey)
-  const { ok, checks } = JSON.parse(stdout) as { ok: boolean; checks: CheckResult[] }
-  const of = (id: string): CheckResult => {
-    const found = checks.find((check) => check.id === id)
-    if (found === undefined) throw new Error(`there is no check ${id}: ${stdout}`)
-    return found
-  }
-  return { code, ok, checks, of, text: stdout }
-}
-
-/** The ids of the checks that failed. */
-function failures({ checks }: Report): string[] {
-  return checks.filter(({ status }) => status === 'failed').map(({ id }) => id)
-}
-
-function expectFailure(report: Report, id: string, detail: string | RegExp, fix: string | RegExp): void {
-  expect(report.of(id)).toMatchObject({
-    status: 'failed',
-    detail: expect.stringMatching(detail) as string,
-    fix: expect.stringMatching(fix) as string,
-  })
-  expect(report).toMatchObject({ code: 1, ok: false })
-}
+const doctor = (settings?: Settings): Promise<Report> => bench.doctor(settings)
+const serveEngine = (answers: Record<string, unknown>): Promise<string> => bench.serveEngine(answers)
 
 test('everything is right', async () => {
   const report = await doctor()
@@ -406,8 +297,7 @@ describe('Docker', () => {
 
   test('one whose socket nobody listens on', async () => {
     const socket = await serveEngine({})
-    const server = servers.at(-1)
-    server?.close()
+    bench.closeLastEngine()
     await writeFile(socket, '').catch(() => undefined)
     await chmod(socket, 0o600).catch(() => undefined)
     expectFailure(await doctor({ socket }), 'docker', /Docker is not running/, /Start Docker/)

@@ -156,7 +156,7 @@ test('an index follows its table', async () => {
   await dynamodb.send(new DeleteTableCommand({ TableName: 'indexed' }))
   await expect
     .poll(async () => (await dynamodb.send(new ListTablesCommand({}))).TableNames)
-    .toEqual(['opthub'])
+    .toEqual(['opthub', 'opthub-leases'])
 })
 
 test('a time to live is kept and told', async () => {

@@ -45,7 +45,7 @@ describe('the door', () => {
     const { embedded } = await open()
     const { sqs, dynamodb } = clients(embedded.info)
     expect((await sqs.send(new ListQueuesCommand({}))).QueueUrls).toHaveLength(8)
-    expect((await dynamodb.send(new ListTablesCommand({}))).TableNames).toEqual(['opthub'])
+    expect((await dynamodb.send(new ListTablesCommand({}))).TableNames).toEqual(['opthub', 'opthub-leases'])
   })
 
   test('refuses other keys in the words of each service', async () => {

@@ -19,13 +19,17 @@ import {
 } from '@aws-sdk/client-sqs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Database } from '../../../src/embedded/database.ts'
-import { compileChild, startMember } from './child-process.ts'
+import { compileChild } from '../../support/compile-child.ts'
+import { startMember } from './child-process.ts'
 import { clients, open, temporaryFolder } from './support.ts'
 
 let script: string
 let removeScript: () => void
 beforeAll(() => {
-  ;({ script, remove: removeScript } = compileChild())
+  ;({ script, remove: removeScript } = compileChild(join(import.meta.dirname, 'child.ts'), [
+    'core',
+    'embedded',
+  ]))
 })
 afterAll(() => {
   removeScript()

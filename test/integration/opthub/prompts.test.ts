@@ -2,10 +2,10 @@ import { execFile, spawnSync } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { compileChild } from '../../support/compile-child.ts'
 import { OptHubStandIn } from '../../support/opthub-stand-in.ts'
+import { runInTerminal, type Outcome, type Step } from '../../support/terminal-run.ts'
 
 const FOLDERS = ['cli', 'config', 'core', 'matches']
 const hasPython = spawnSync('python3', ['-c', 'import pty, termios']).status === 0
@@ -29,17 +29,6 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-interface Outcome {
-  screen: string
-  code: number | null
-  restored: boolean
-}
-
-/** Waiting for null is waiting until the terminal shows nothing by itself any more. */
-type Step = { type: string } | { wait: string | null }
-
-const exec = promisify(execFile)
-
 function environment(more: Record<string, string>): Record<string, string | undefined> {
   // No bus: a desktop's keyring is none of a test's business.
   return {
@@ -57,10 +46,8 @@ async function inTerminal(
   args = ['login'],
   more: Record<string, string> = {},
 ): Promise<Outcome> {
-  const driver = join(import.meta.dirname, 'in_terminal.py')
-  const command = [driver, JSON.stringify(steps), process.execPath, compiled.script, ...args]
-  const { stdout } = await exec('python3', command, { cwd: folder, env: environment(more) })
-  return JSON.parse(stdout) as Outcome
+  const command = [process.execPath, compiled.script, ...args]
+  return await runInTerminal(steps, command, { cwd: folder, environment: environment(more) })
 }
 
 /** Runs a verb without a terminal. */

@@ -3,12 +3,18 @@ import type { AddressInfo } from 'node:net'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import {
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { systemClock } from '../../../src/core/clock.ts'
 import { LeaseLostError, OperatorError, RetryableError } from '../../../src/core/errors.ts'
 import { createLogger } from '../../../src/core/log.ts'
 import { openEmbedded, type Embedded } from '../../../src/embedded/index.ts'
-import type { Queue } from '../../../src/queues/queue.ts'
+import { SendDeniedError, type Queue } from '../../../src/queues/queue.ts'
 import { createSqsQueue, type SqsQueueOptions } from '../../../src/queues/sqs/sqs-queue.ts'
 
 const never = new AbortController().signal
@@ -58,6 +64,84 @@ describe('an SQS queue', () => {
     await again?.extend(20)
     await again?.ack()
     expect(await queue.receive(1, never)).toEqual([])
+  })
+
+  it('sends a copy with its attributes, its number, and the attempts that were made', async () => {
+    const queue = open()
+    const { region, endpoints, queues } = embedded.info
+    const client = new SQSClient({ region, endpoint: endpoints.sqs, credentials: embedded.info })
+    const MessageAttributes = { origin: { DataType: 'String', StringValue: 'test' } }
+    await client.send(
+      new SendMessageCommand({ QueueUrl: queues.inference, MessageBody: 'long', MessageAttributes }),
+    )
+    const [first] = await queue.receive(1, never)
+    expect(first).toMatchObject({ attempt: 1, guard: 0 })
+    await first?.sendCopy?.({ guard: 2, attempts: first.attempt })
+    await first?.ack()
+    const [copy] = await queue.receive(1, never)
+    expect(copy).toMatchObject({ body: 'long', attempt: 2, guard: 2 })
+    await copy?.sendCopy?.({})
+    await copy?.ack()
+    const { Messages = [] } = await client.send(
+      new ReceiveMessageCommand({ QueueUrl: queues.inference, MessageAttributeNames: ['All'] }),
+    )
+    client.destroy()
+    expect(Messages[0]?.MessageAttributes).toMatchObject({
+      origin: { StringValue: 'test' },
+      guard: { StringValue: '2' },
+      attempt: { StringValue: '1' },
+    })
+  })
+
+  it.each(['x', '-1', '1.5', '1e999'])('takes the number %s of a copy for none', async (text) => {
+    const { region, endpoints, queues } = embedded.info
+    const client = new SQSClient({ region, endpoint: endpoints.sqs, credentials: embedded.info })
+    const attribute = { DataType: 'String', StringValue: text }
+    const QueueUrl = queues['code-exec']
+    const MessageAttributes = { guard: attribute, attempt: attribute }
+    await client.send(new SendMessageCommand({ QueueUrl, MessageBody: 'odd', MessageAttributes }))
+    client.destroy()
+    const [odd] = await open({ queueUrl: QueueUrl }).receive(1, never)
+    expect(odd).toMatchObject({ attempt: 1, guard: 0 })
+    await odd?.ack()
+  })
+
+  it('delays a copy, by no more than SQS allows', async () => {
+    const { region, endpoints, queues } = embedded.info
+    const client = new SQSClient({ region, endpoint: endpoints.sqs, credentials: embedded.info })
+    const queue = open({ queueUrl: queues['code-exec'] })
+    await queue.send('later')
+    const [first] = await queue.receive(1, never)
+    await first?.sendCopy?.({ afterSeconds: 100_000 })
+    await first?.ack()
+    expect(await queue.receive(1, never)).toEqual([])
+    const { Attributes } = await client.send(
+      new GetQueueAttributesCommand({ QueueUrl: queues['code-exec'], AttributeNames: ['All'] }),
+    )
+    client.destroy()
+    expect(Attributes?.['ApproximateNumberOfMessagesDelayed']).toBe('1')
+  })
+
+  it('says so when no copy may be sent, and offers none where it would break the order', async () => {
+    const server = createServer((request, response) => {
+      const MD5OfBody = '92eb5ffee6ae2fec3ad71c777531578f'
+      const isReceive = String(request.headers['x-amz-target']).endsWith('ReceiveMessage')
+      const body = isReceive
+        ? { Messages: [{ MessageId: 'm', ReceiptHandle: 'r', Body: 'b', MD5OfBody }] }
+        : { __type: 'com.amazon.coral.service#AccessDeniedException', message: 'not authorized' }
+      request.resume().once('end', () => {
+        response.writeHead(isReceive ? 200 : 400, { 'content-type': 'application/x-amz-json-1.0' })
+        response.end(JSON.stringify(body))
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    const endpoint = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
+    const [delivery] = await open({ endpoint }).receive(1, never)
+    await expect(delivery?.sendCopy?.({})).rejects.toBeInstanceOf(SendDeniedError)
+    const [ordered] = await open({ endpoint, queueUrl: `${endpoint}/1/q.fifo` }).receive(1, never)
+    expect(ordered).toBeDefined()
+    expect(ordered?.sendCopy).toBeUndefined()
   })
 
   it('says that the lease is lost when the receipt is refused', async () => {

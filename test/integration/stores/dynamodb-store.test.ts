@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { createLogger } from '../../../src/core/log.ts'
 import { openEmbedded, type Embedded } from '../../../src/embedded/index.ts'
 import { createDynamoDbStore } from '../../../src/stores/dynamodb/dynamodb-store.ts'
-import type { Store } from '../../../src/stores/store.ts'
+import { describeLeaseContract } from '../../contract/lease-contract.ts'
 import { describeStoreContract } from '../../contract/store-contract.ts'
 import { hasJava, startDynamoDbLocal, type DynamoDbLocal } from '../../support/dynamodb-local.ts'
 
@@ -36,6 +36,13 @@ describe('the DynamoDB store on the embedded server', () => {
       credentials: { accessKeyId, secretAccessKey },
     })
   })
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- the contract waits for those that need it
+  describeLeaseContract(async () => {
+    const { endpoints, region, accessKeyId, secretAccessKey, table, leaseTable } = embedded.info
+    const connection = { region, endpoint: endpoints.dynamodb, credentials: { accessKeyId, secretAccessKey } }
+    return { connection, table, leaseTable }
+  })
 })
 
 const runnable = hasJava()
@@ -60,12 +67,11 @@ describe.skipIf(!runnable)("the DynamoDB store on Amazon's DynamoDB Local", () =
     return { tableName: 'opthub', region: 'us-east-1', endpoint, credentials }
   }
 
-  async function open(): Promise<Store> {
-    const connection = connectionTo(local.endpoint)
-    const client = new DynamoDBClient(connection)
+  async function createTable(TableName: string): Promise<void> {
+    const client = new DynamoDBClient(connectionTo(local.endpoint))
     await client.send(
       new CreateTableCommand({
-        TableName: 'opthub',
+        TableName,
         BillingMode: 'PAY_PER_REQUEST',
         AttributeDefinitions: [
           { AttributeName: 'ID', AttributeType: 'S' },
@@ -78,10 +84,17 @@ describe.skipIf(!runnable)("the DynamoDB store on Amazon's DynamoDB Local", () =
       }),
     )
     client.destroy()
-    return createDynamoDbStore(connection)
   }
 
-  describeStoreContract(open)
+  describeStoreContract(async () => {
+    await createTable('opthub')
+    return createDynamoDbStore(connectionTo(local.endpoint))
+  })
+
+  describeLeaseContract(async () => {
+    await Promise.all([createTable('leases-results'), createTable('leases')])
+    return { connection: connectionTo(local.endpoint), table: 'leases-results', leaseTable: 'leases' }
+  })
 
   test('a write whose answer was lost on the way is known to be ours', async () => {
     let cuts = 0

@@ -234,9 +234,9 @@ describe('holdTerminal', () => {
   // A real process, in front or behind as it may be: only what is never held can be told from here.
   it.each([
     [['evaluator', '--local'], {}],
-    [['evaluator', '--process-name', 'p'], {}],
-    [['scorer', '--process-name=p'], {}],
-    [['scorer'], { OPTHUB_PROCESS_NAME: 'p' }],
+    [['evaluator', '--process-name', 'p', '--username=u', '--password-stdin'], {}],
+    [['scorer', '--process-name=p', '--username', 'u'], { OPTHUB_PASSWORD: 'x' }],
+    [['scorer'], { OPTHUB_PROCESS_NAME: 'p', OPTHUB_USERNAME: 'u', OPTHUB_PASSWORD: 'x' }],
     [['evaluator', '--help'], {}],
     [['login', '--password-stdin'], {}],
     [['login'], { OPTHUB_PASSWORD: 'x' }],
@@ -248,17 +248,20 @@ describe('holdTerminal', () => {
     expect(keys.raw).toEqual([])
   })
 
-  it.each([[['evaluator']], [['scorer', '-d', 'python3', 'main.py']], [['login', '--username', 'alice']]])(
-    'holds it for %j until it is released',
-    (argv) => {
-      const { io, keys } = terminal()
-      holdTerminal(argv, Object.assign(io, { platform: 'win32' }))
-      expect(keys.raw).toEqual([true])
-      releaseTerminal(io)
-      releaseTerminal(io)
-      expect(keys.raw).toEqual([true, false])
-    },
-  )
+  it.each([
+    [['evaluator']],
+    [['scorer', '-d', 'python3', 'main.py']],
+    [['evaluator', '--process-name', 'p']],
+    [['evaluator', '--process-name', 'p', '--username', 'u']],
+    [['login', '--username', 'alice']],
+  ])('holds it for %j until it is released', (argv) => {
+    const { io, keys } = terminal()
+    holdTerminal(argv, Object.assign(io, { platform: 'win32' }))
+    expect(keys.raw).toEqual([true])
+    releaseTerminal(io)
+    releaseTerminal(io)
+    expect(keys.raw).toEqual([true, false])
+  })
 
   it('leaves it alone where none is, or where the process is not in front', () => {
     const { io, keys } = terminal()

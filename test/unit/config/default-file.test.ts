@@ -56,6 +56,7 @@ describe('config.default.yml', () => {
       environment: { DIMENSION: '10' },
       timeout: 600,
       limits: { memory: 1024 ** 3 },
+      gpus: 1,
     })
     expect(config.limits).toMatchObject({
       cpus: 2,

@@ -140,6 +140,34 @@ matches:
     })
   })
 
+  test.each([
+    ['gpus: 2', 2],
+    ['gpus: "0x2"', 2],
+    ['gpus: ALL', 'all'],
+    ['gpus: [GPU-1a, MIG-GPU-2b/1/0]', ['GPU-1a', 'MIG-GPU-2b/1/0']],
+    ['gpus: GPU-1a, GPU-2b', ['GPU-1a', 'GPU-2b']],
+    ['num: 1', 0],
+  ])('%s', async (content, gpus) => {
+    expect((await load(content)).config.gpus).toEqual(gpus)
+    const match = content.replace(/^/gm, '      ')
+    const { config } = await load(
+      `matches:\n  "*":\n    problem:\n      image: p\n${match.replace('num: 1', '')}`,
+    )
+    expect(config.matches['*']?.problem?.gpus).toEqual(content === 'num: 1' ? undefined : gpus)
+  })
+
+  test.each(['-1', '1.5', 'some', '[]', '[0]', '[GPU-1 a]', '[/dev/nvidia0]'])(
+    'gpus: %s is refused',
+    async (value) => {
+      expect(await mistakes(`gpus: ${value}`)).toEqual([
+        expect.stringMatching(
+          /^config\.yml:1:\d+: gpus must be a number of GPUs, all, or a list of their UUIDs/,
+        ),
+      ])
+      expect(await mistakes(`docker: {gpus: ${value}}`)).toHaveLength(1)
+    },
+  )
+
   test('keys without a value have their default', async () => {
     const { config } = await load('interval:\nlimits:\ndocker: ~\nlog_level: null\n')
     expect(config).toMatchObject({ interval: 2, limits: {}, docker: {}, log_level: 'INFO' })

@@ -36,6 +36,7 @@ test('the keys of a block are known by its path', () => {
     'environment',
     'timeout',
     'limits',
+    'gpus',
   ])
   expect(keysAt(['matches', 'x', 'problem', 'environment'])).toBeUndefined()
   expect(keysAt(['nonsense', 'x'])).toBeUndefined()

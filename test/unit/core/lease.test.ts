@@ -6,7 +6,7 @@ import { ManualClock, settle } from '../../support/manual-clock.ts'
 
 const log = createLogger(() => undefined)
 
-function open(extend: (seconds: number) => Promise<void>, maxMs = MAX_LEASE_MS) {
+function open(extend: (seconds: number, lost: AbortSignal) => Promise<void>, maxMs = MAX_LEASE_MS) {
   const clock = new ManualClock()
   const parent = new AbortController()
   const options = { visibilitySeconds: 60, heartbeatMs: 20_000, maxMs, clock, log }
@@ -96,6 +96,41 @@ describe('Lease', () => {
       lease.assertHeld()
     }).toThrow(/ran out/)
     expect(lease.signal.aborted).toBe(true)
+  })
+
+  it('asks for no renewal when it wakes from a freeze that was too long', async () => {
+    let calls = 0
+    const { clock, lease } = open(async () => {
+      calls += 1
+      return Promise.resolve()
+    })
+    clock.freeze(55_000)
+    await clock.advance(1)
+    expect(calls).toBe(0)
+    expect(lease.signal.reason).toBeInstanceOf(LeaseLostError)
+  })
+
+  it('cuts the tries of a renewal when it is lost, and lets them be when it is ended', async () => {
+    const signals: AbortSignal[] = []
+    const hang = async (_seconds: number, lost: AbortSignal): Promise<void> => {
+      signals.push(lost)
+      await new Promise<void>((_resolve, reject) => {
+        lost.addEventListener('abort', () => {
+          reject(new Error('cut'))
+        })
+      })
+    }
+    const { clock } = open(hang)
+    await clock.advance(54_000)
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false])
+    clock.freeze(10_000)
+    await clock.advance(100_000)
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true])
+    const other = open(hang)
+    await other.clock.advance(20_001)
+    void other.lease.end()
+    await settle()
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false])
   })
 
   it('ends at the longest time a message can be held', async () => {

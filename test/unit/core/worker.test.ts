@@ -259,6 +259,27 @@ describe('runWorker', () => {
     expect(bench.queue.log.at(-1)).toBe('release m2 0')
   })
 
+  it('holds beside the others what was received so often that it would soon be dead-lettered', async () => {
+    bench.queue.redrive = async () => Promise.resolve({ maxReceiveCount: 10 })
+    for (const [body, received] of [
+      ['fresh', 0],
+      ['old', 4],
+      ['newer', 3],
+    ] as const) {
+      bench.scripts.set(body, async () => Promise.reject(new NotYetError('later', 60, { distance: 5 })))
+      await bench.queue.send(body)
+      const message = bench.queue.messages.at(-1)
+      if (message) message.received = received
+    }
+    const run = runWorker(bench.options({ maxHeld: 1, drainQueue: false }))
+    await expect.poll(() => bench.queue.log.filter((line) => line.startsWith('release'))).toHaveLength(1)
+    // The window is full, and another receive or two do no harm to this one.
+    expect(bench.queue.log[0]).toMatch(/^release m3 \d{2,3}$/)
+    bench.drain.abort()
+    await run
+    expect(new Set(bench.queue.log.slice(1))).toEqual(new Set(['release m1 0', 'release m2 0']))
+  })
+
   it('tries a job that waits again as soon as that is worth while', async () => {
     let wake = (): void => undefined
     const sooner = new Promise<void>((resolve) => (wake = resolve))
@@ -275,6 +296,66 @@ describe('runWorker', () => {
     await run
     expect(bench.stored.get('a')).toBe('done')
     expect(bench.queue.messages[0]?.received).toBe(1)
+  })
+
+  it('drains the queue although messages of parked matches wait, and leaves those to others at once', async () => {
+    const parked = new NotYetError('parked', 60, { parked: true })
+    bench.scripts.set('x', async () => Promise.reject(parked))
+    for (const body of ['x', 'a', 'b']) await bench.queue.send(body)
+    await runWorker(bench.options())
+    expect([...bench.stored.keys()]).toEqual(['a', 'b'])
+    expect(bench.queue.left()).toEqual(['x'])
+    expect(bench.queue.log).toContain('release m1 0')
+    const warning = bench.records.find(({ level }) => level === 'WARNING')
+    expect(warning?.msg).toContain('parked')
+    expect(warning?.fields['messages']).toBe(1)
+  })
+
+  it('waits on for what will come true by itself before it calls the queue drained', async () => {
+    let tries = 0
+    bench.scripts.set('later', async () => {
+      tries += 1
+      if (tries < 4) throw new NotYetError('soon', 0.08)
+      return Promise.resolve('done')
+    })
+    bench.scripts.set('x', async () => Promise.reject(new NotYetError('parked', 60, { parked: true })))
+    for (const body of ['x', 'later']) await bench.queue.send(body)
+    await runWorker(bench.options())
+    expect([...bench.stored.keys()]).toEqual(['later'])
+    expect(bench.queue.left()).toEqual(['x'])
+  })
+
+  it('counts no job that waits among num, and does not wait for it once num are done', async () => {
+    bench.scripts.set('x', async () => Promise.reject(new NotYetError('later', 60)))
+    for (const body of ['x', 'a', 'b', 'c']) await bench.queue.send(body)
+    await runWorker(bench.options({ num: 2, drainQueue: false }))
+    expect([...bench.stored.keys()]).toEqual(['a', 'b'])
+    expect(bench.queue.left()).toEqual(['x', 'c'])
+    expect(bench.queue.log).toContain('release m1 0')
+    expect(bench.queue.messages[3]?.received).toBe(0)
+  })
+
+  it('does no more than num jobs when one that waited comes back, or a poll brings one late', async () => {
+    let wake = (): void => undefined
+    const sooner = new Promise<void>((resolve) => (wake = resolve))
+    let tries = 0
+    bench.scripts.set('x', async () => {
+      tries += 1
+      if (tries === 1) throw new NotYetError('later', 60, { sooner })
+      return Promise.resolve('late')
+    })
+    bench.scripts.set('a', async () => {
+      wake()
+      await systemClock.sleep(30)
+      return 'first'
+    })
+    for (const body of ['x', 'a']) await bench.queue.send(body)
+    await runWorker(bench.options({ num: 1, drainQueue: false, concurrency: 2 }))
+    expect(bench.stored.size).toBe(1)
+    expect(bench.queue.left()).toHaveLength(1)
+    await bench.queue.send('b')
+    await runWorker(bench.options())
+    expect(bench.queue.left()).toEqual([])
   })
 
   it('drains: running jobs finish, nothing new is taken', async () => {

@@ -11,7 +11,7 @@ describe('createLocalMatchSource', () => {
       problem: { image: 'p', command: ['run'], environment: { A: '1', API_KEY: 'abcdefgh' }, timeout: 5 },
       direction: 'maximize',
     },
-    '*': { indicator: { image: 'any', limits: { pids: 10 } } },
+    '*': { indicator: { image: 'any', limits: { pids: 10 }, gpus: 0 } },
   })
 
   it('finds a match by its id in any case of letters, bare or as in keys', async () => {
@@ -33,7 +33,7 @@ describe('createLocalMatchSource', () => {
     expect(await source.resolve('other', signal)).toEqual({
       id: 'other',
       direction: 'minimize',
-      indicator: { image: 'any', environment: {}, limits: { pids: 10 } },
+      indicator: { image: 'any', environment: {}, limits: { pids: 10 }, gpus: 0 },
     })
   })
 
@@ -41,7 +41,7 @@ describe('createLocalMatchSource', () => {
     const empty = createLocalMatchSource({ [ID]: {} })
     const unknown = empty.resolve('toString', signal)
     await expect(unknown).rejects.toThrow(NotYetError)
-    await expect(unknown).rejects.toThrow(/toString is not known.*`matches:`/)
+    await expect(unknown).rejects.toThrow(/toString is not known.*`matches:`.*`opthub-runner login`/)
     await expect(unknown).rejects.toMatchObject({ retryAfterSeconds: 60 })
   })
 })

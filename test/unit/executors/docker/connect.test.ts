@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { OperatorError } from '../../../../src/core/errors.ts'
-import { connectEngine, parseHost } from '../../../../src/executors/docker/connect.ts'
+import { connectEngine } from '../../../../src/executors/docker/connect.ts'
 
 let home: string
 let servers: Server[]
@@ -108,25 +108,5 @@ describe('connectEngine', () => {
     const signal = AbortSignal.timeout(50)
     const connecting = connectEngine({ host: `unix://${silent}`, environment: {}, signal })
     await expect(connecting).rejects.toThrow(/timeout/i)
-  })
-})
-
-describe('parseHost', () => {
-  it.each([
-    ['unix:///run/x.sock', { socketPath: '/run/x.sock' }],
-    ['/run/x.sock', { socketPath: '/run/x.sock' }],
-    ['npipe:////./pipe/docker_engine', { socketPath: '//./pipe/docker_engine' }],
-    ['tcp://box:1234', { hostname: 'box', port: 1234 }],
-    ['tcp://box', { hostname: 'box', port: 2375 }],
-    ['box:1234', { hostname: 'box', port: 1234 }],
-    ['http://[::1]:99', { hostname: '::1', port: 99 }],
-    ['tcp://box:2376', { hostname: 'box', port: 2376, tls: { verify: true } }],
-    ['https://box', { hostname: 'box', port: 2376, tls: { verify: true } }],
-  ])('reads %s', (host, address) => {
-    expect(parseHost(host)).toEqual(address)
-  })
-
-  it.each(['ssh://user@box', 'ftp://x', 'tcp://', 'what is this'])('refuses %s with a way out', (host) => {
-    expect(() => parseHost(host)).toThrow(OperatorError)
   })
 })

@@ -4,7 +4,9 @@ import { ImageError, type TaskSpec } from '../../../../src/executors/executor.ts
 
 const SPEC: TaskSpec = { name: 'n', kind: 'evaluator', image: 'x', environment: {}, limits: {}, keep: false }
 const OWNERSHIP = { owner: 'process:a:b:1:2', processName: 'judge', ageLimitSeconds: 600 }
-const body = (spec: Partial<TaskSpec> = {}): unknown => containerBody({ ...SPEC, ...spec }, OWNERSHIP)
+const SETTING = { networkMode: 'default', hostsFile: '/h/hosts' }
+const body = (spec: Partial<TaskSpec> = {}, setting = SETTING): unknown =>
+  containerBody({ ...SPEC, ...spec }, OWNERSHIP, setting)
 
 describe('containerBody', () => {
   it('leaves to the engine what nobody has set', () => {
@@ -62,6 +64,33 @@ describe('containerBody', () => {
         Ulimits: [{ Name: 'nofile', Soft: 7, Hard: 7 }],
         Runtime: 'runsc',
       },
+    })
+  })
+
+  it('joins the network that it is told to, unless it may have none', () => {
+    const setting = { ...SETTING, networkMode: 'container:abc' }
+    expect(body({}, setting)).toMatchObject({ HostConfig: { NetworkMode: 'container:abc' } })
+    expect(body({ limits: { network: 'none' } }, setting)).toMatchObject({
+      NetworkDisabled: true,
+      HostConfig: { NetworkMode: 'none' },
+    })
+  })
+
+  it('gives a container without network an /etc/hosts, unless it brings its own', () => {
+    const hosts = { Type: 'bind', Source: '/h/hosts', Target: '/etc/hosts', ReadOnly: true }
+    const limits = { network: 'none' } as const
+    expect(body({ limits })).toMatchObject({ HostConfig: { Mounts: [hosts] } })
+    const mounts = [{ source: '/mine', target: '/etc/hosts', readOnly: false }]
+    expect(body({ limits, mounts })).toMatchObject({
+      HostConfig: { Mounts: [{ ...hosts, Source: '/mine', ReadOnly: false }] },
+    })
+  })
+
+  it('mounts files and folders, and works where it is told to', () => {
+    const mounts = [{ source: '/a', target: '/b', readOnly: false }]
+    expect(body({ mounts, workdir: '/b' })).toMatchObject({
+      WorkingDir: '/b',
+      HostConfig: { Mounts: [{ Type: 'bind', Source: '/a', Target: '/b', ReadOnly: false }] },
     })
   })
 

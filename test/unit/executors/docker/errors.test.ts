@@ -83,6 +83,27 @@ describe('pullError', () => {
   ])('%s', (message, sorted) => {
     expect(sort(pullError(new EngineError(500, message), 'x'))).toBe(sorted)
   })
+
+  it.each([
+    [
+      'r:5000/test/denied:1',
+      'manifest for r:5000/test/denied:1 not found: manifest unknown',
+      'ImageError not_found',
+    ],
+    [
+      'test/forbidden',
+      'manifest for test/forbidden:latest not found: manifest unknown',
+      'ImageError not_found',
+    ],
+    [
+      'test/unauthorized',
+      'received unexpected HTTP status: 500: test/unauthorized',
+      'RetryableError registry',
+    ],
+    ['denied', 'denied: requested access to the resource is denied', 'ImageError denied'],
+  ])('is not led astray by the name %s', (image, message, sorted) => {
+    expect(sort(pullError(new EngineError(404, message), image))).toBe(sorted)
+  })
 })
 
 describe('other errors', () => {

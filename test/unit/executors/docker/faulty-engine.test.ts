@@ -313,7 +313,121 @@ describe('an input that nobody reads', () => {
   })
 })
 
+describe('whether a task runs', () => {
+  const state = (Running: boolean) => (response: ServerResponse) => {
+    json(response, 200, { Image: 'sha256:1', State: { Running, Pid: 4_194_304 } })
+  }
+
+  it('is asked of the engine where its process can not be seen', async () => {
+    answers.inspect = state(true)
+    await using task = await start()
+    expect(await task.isRunning()).toBe(true)
+    answers.inspect = state(false)
+    expect(await task.isRunning()).toBe(false)
+    answers.inspect = cut
+    expect(await task.isRunning()).toBe(false)
+    expect(await task.memoryUsage()).toBeUndefined()
+  })
+
+  it('is not asked once the end is known, or the engine has gone', async () => {
+    for (const answer of ['{"StatusCode":0}', undefined]) {
+      let end: () => void = () => undefined
+      answers = {
+        inspect: state(true),
+        wait: (response) => {
+          response.flushHeaders()
+          end = () => (answer === undefined ? response.destroy() : response.end(answer))
+        },
+      }
+      await using task = await start()
+      expect(await task.isRunning()).toBe(true)
+      end()
+      await failure(task.wait())
+      expect(await task.isRunning()).toBe(false)
+      expect(await task.memoryUsage()).toBeUndefined()
+    }
+  })
+
+  it('and what it occupies: as the engine measures it', async () => {
+    answers = {
+      inspect: state(true),
+      other: (response, { url = '' }) => {
+        json(response, 200, url.includes('/stats?') ? { memory_stats: { usage: 12_345 } } : {})
+      },
+    }
+    await using task = await start()
+    expect(await task.memoryUsage()).toBe(12_345)
+  })
+})
+
+describe('a new name', () => {
+  it('is shown once the engine has taken it, and a refusal does no harm', async () => {
+    const names: string[] = []
+    answers.other = (response, { url = '' }) => {
+      if (url.includes('/rename')) names.push(url)
+      response.writeHead(names.length === 1 ? 409 : 204).end()
+    }
+    await using task = await start()
+    await task.rename('evaluator-1')
+    expect(task.name).toBe('test-1')
+    await task.rename('evaluator-1')
+    expect(names).toEqual(Array(2).fill('/containers/id1/rename?name=evaluator-1'))
+    expect([task.name, task.logsCommand]).toEqual(['evaluator-1', 'docker logs evaluator-1'])
+  })
+})
+
 describe('a removal', () => {
+  it('is not waited for by a job whose container has ended, but by the close', async () => {
+    const held: ServerResponse[] = []
+    answers = {
+      wait: (response) => {
+        response.end('{"StatusCode":0}')
+      },
+      delete: (response) => held.push(response),
+    }
+    const task = await start()
+    await task.wait()
+    await task[Symbol.asyncDispose]()
+    await expect.poll(() => held.length).toBe(1)
+    let isClosed = false
+    const closing = executor.close().then(() => {
+      isClosed = true
+    })
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(isClosed).toBe(false)
+    held[0]?.writeHead(204).end()
+    await closing
+  })
+
+  it('is one of few at a time, and all of them come to an end', async () => {
+    let most = 0
+    let now = 0
+    let removed = 0
+    answers = {
+      wait: (response) => {
+        response.end('{"StatusCode":0}')
+      },
+      delete: (response) => {
+        now += 1
+        most = Math.max(most, now)
+        setTimeout(() => {
+          now -= 1
+          removed += 1
+          response.writeHead(204).end()
+        }, 5)
+      },
+    }
+    await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const task = await start()
+        await task.wait()
+        await task[Symbol.asyncDispose]()
+      }),
+    )
+    await executor.close()
+    expect([most, removed]).toEqual([2, 20])
+  })
+
   it('is tried again, and ends when the container is gone', async () => {
     let n = 0
     answers.delete = (response) => {

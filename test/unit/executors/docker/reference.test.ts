@@ -16,7 +16,9 @@ describe('parseReference', () => {
     [`x@${DIGEST}`, 'x', DIGEST, 'docker.io', `docker.io/library/x@${DIGEST}`],
     [`ghcr.io/o/x:1@${DIGEST}`, 'ghcr.io/o/x', DIGEST, 'ghcr.io', `ghcr.io/o/x@${DIGEST}`],
   ])('takes %s apart', (image, repository, tag, registry, canonical) => {
-    expect(parseReference(image)).toEqual({ repository, tag, registry, canonical })
+    const isPinned = image.includes('@')
+    const name = canonical.slice(0, -tag.length - 1)
+    expect(parseReference(image)).toEqual({ repository, tag, registry, name, canonical, isPinned })
   })
 
   it.each([DIGEST, '0'.repeat(64)])('knows an id: %s', (image) => {

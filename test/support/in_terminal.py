@@ -16,7 +16,7 @@ if pid == 0:
         os.dup2(follower, descriptor)
     os.execvp(command[0], command)
 
-screen, end = b'', time.monotonic() + 40
+screen, end = b'', time.monotonic() + 60
 
 
 def read(seconds):

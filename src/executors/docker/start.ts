@@ -1,0 +1,180 @@
+import type { Slots } from '../../core/slots.ts'
+import type { Task, TaskSpec } from '../executor.ts'
+import { containerBody, type Ownership } from './container.ts'
+import type { Engine } from './engine.ts'
+import { EngineError, startError } from './errors.ts'
+import type { Holders, Seat } from './holders.ts'
+import type { HostsFile } from './hosts-file.ts'
+import { DockerTask, type Connections, type TaskServices } from './task.ts'
+
+export interface StartServices extends TaskServices {
+  holders: Holders
+  hosts: HostsFile
+  /** Places for starts that are under way: more of them than the engine has processors would only hinder each other. */
+  starts: Slots
+  ownership: Ownership
+  /** For containers whose limits name none. */
+  platform: string | undefined
+}
+
+type OnPhase = (phase: 'create' | 'start') => void
+
+/** Longest time without an answer while a container is made or started. */
+const START_SILENCE_MS = 300_000
+
+/** Creates a container, attaches to it, starts it. When that fails nothing is left behind. */
+export async function startTask(
+  services: StartServices,
+  spec: TaskSpec,
+  signal: AbortSignal,
+  onPhase: OnPhase,
+): Promise<Task> {
+  const { starts, holders, host } = services
+  const place = await starts.acquire(signal)
+  try {
+    const task = await startWhereItGoes(services, spec, signal, onPhase)
+    // Behind the job's back: it is the next ones that gain by it.
+    holders.refill()
+    host.learn(task.id).catch(() => undefined)
+    return task
+  } finally {
+    starts.release(place)
+  }
+}
+
+/** Takes a way round what only makes a start quicker or a container more comfortable, when the engine refuses that. */
+async function startWhereItGoes(
+  services: StartServices,
+  spec: TaskSpec,
+  signal: AbortSignal,
+  onPhase: OnPhase,
+): Promise<Task> {
+  const { holders, hosts, log } = services
+  let seat = holders.seat(spec)
+  for (;;) {
+    const hostsFile = spec.limits.network === 'none' ? await hosts.path(spec) : undefined
+    try {
+      return await startOnce(services, spec, { seat, hostsFile }, signal, onPhase)
+    } catch (error) {
+      const refusal = causeOf(error)
+      if (hostsFile !== undefined && refusal?.message.includes(hostsFile) === true) {
+        hosts.giveUp()
+        log.debug('The engine does not see our files: containers without network get an empty /etc/hosts')
+        continue
+      }
+      const { holder } = seat
+      const isGone =
+        holder !== undefined &&
+        refusal !== undefined &&
+        (refusal.message.includes(holder.id) || !holder.isAlive())
+      seat.leave(!isGone)
+      if (!isGone) throw error
+      log.debug('A network that was set up ahead is gone; the container gets one of its own')
+      seat = holders.ownSeat(spec)
+    }
+  }
+}
+
+function causeOf(error: unknown): EngineError | undefined {
+  const cause = error instanceof Error ? error.cause : undefined
+  return cause instanceof EngineError ? cause : undefined
+}
+
+async function startOnce(
+  services: StartServices,
+  spec: TaskSpec,
+  { seat, hostsFile }: { seat: Seat; hostsFile: string | undefined },
+  parent: AbortSignal,
+  onPhase: OnPhase,
+): Promise<Task> {
+  const { engine, removals, clock } = services
+  onPhase('create')
+  const createdAt = clock.date()
+  const networkMode = seat.holder === undefined ? 'default' : `container:${seat.holder.id}`
+  const body = containerBody(spec, services.ownership, { networkMode, hostsFile })
+  const id = await create(services, spec, body, parent)
+  // The caller's signal is for the start only: what is opened here lives longer.
+  const starting = new AbortController()
+  const cancel = (): void => {
+    starting.abort(parent.reason)
+  }
+  parent.addEventListener('abort', cancel, { once: true })
+  if (parent.aborted) cancel()
+  try {
+    const connections = await connect(engine, id, starting.signal)
+    try {
+      onPhase('start')
+      await start(engine, id, spec.image, starting.signal)
+      return new DockerTask(services, { spec, id, createdAt, seat, connections })
+    } catch (error) {
+      const { input, output, exit } = connections
+      for (const connection of [output, input, exit]) connection.destroy()
+      throw error
+    }
+  } catch (error) {
+    await removals.remove(id)
+    parent.throwIfAborted()
+    throw error
+  } finally {
+    parent.removeEventListener('abort', cancel)
+  }
+}
+
+/** The id of a new container. Not cut by `signal`: whether the container is there would be unknown. */
+async function create(
+  { engine, removals, platform: standard }: StartServices,
+  spec: TaskSpec,
+  body: object,
+  signal: AbortSignal,
+): Promise<string> {
+  signal.throwIfAborted()
+  const platform = spec.limits.platform ?? standard
+  const query = { name: spec.name, ...(platform === undefined ? {} : { platform }) }
+  try {
+    const answer = await engine.json('POST', '/containers/create', {
+      query,
+      body,
+      silenceMs: START_SILENCE_MS,
+    })
+    return (answer as { Id: string }).Id
+  } catch (error) {
+    // Without an answer it may be there all the same.
+    if (!(error instanceof EngineError)) await removals.remove(spec.name)
+    throw startError(error, spec.image)
+  }
+}
+
+const STREAM_OUTPUT = { stream: '1', stdout: '1', stderr: '1' }
+const STREAM_INPUT = { stream: '1', stdin: '1' }
+
+/** What must be open before the start, all at the same time. When one of them fails none is left. */
+async function connect(engine: Engine, id: string, signal: AbortSignal): Promise<Connections> {
+  const opened: { destroy(): unknown }[] = []
+  async function keep<T extends { destroy(): unknown }>(opening: Promise<T>): Promise<T> {
+    const connection = await opening
+    opened.push(connection)
+    return connection
+  }
+  const path = `/containers/${id}`
+  const all = [
+    // Two connections: when a program ends without reading its input, the broken one must not take output along.
+    keep(engine.hijack(`${path}/attach`, { query: STREAM_OUTPUT, signal })),
+    keep(engine.hijack(`${path}/attach`, { query: STREAM_INPUT, signal })),
+    // Its headers come when the engine has noted that we wait; only then can no end be missed.
+    keep(engine.open('POST', `${path}/wait`, { query: { condition: 'next-exit' }, silenceMs: 0, signal })),
+  ] as const
+  const settled = await Promise.allSettled(all)
+  if (settled.some(({ status }) => status === 'rejected')) {
+    for (const connection of opened) connection.destroy()
+  }
+  const [output, input, exit] = await Promise.all(all)
+  return { output, input, exit }
+}
+
+async function start(engine: Engine, id: string, image: string, signal: AbortSignal): Promise<void> {
+  try {
+    await engine.json('POST', `/containers/${id}/start`, { signal, silenceMs: START_SILENCE_MS })
+  } catch (error) {
+    throw startError(error, image)
+  }
+}
