@@ -6,10 +6,10 @@ import { parseNumber } from './quantities.ts'
 /** SQS lets no message be held for longer than this after its receive. */
 export const LONGEST_LEASE_SECONDS = 43_200
 
-const MOST_GPUS = 1024
-const GPUS = 'a number of GPUs, all, or a list of their UUIDs'
-const GPU_UUIDS =
-  'a list of UUIDs as `nvidia-smi -L` shows them, such as [GPU-5ebe7af3-12ab-34cd-56ef-0123456789ab]'
+const GPUS = 'a number of GPUs from 0 to 1024, all, or a list of their UUIDs'
+const GPU_UUIDS = 'a list of UUIDs, such as [GPU-5ebe7af3-12ab-34cd-56ef-0123456789ab]'
+const GPU_UUID = 'a UUID as `nvidia-smi -L` shows it, such as GPU-5ebe7af3-12ab-34cd-56ef-0123456789ab'
+const LOOKS_LIKE_GPU = /^(GPU|MIG)-[\w/-]+$/
 
 /** Walls around a container, as the file writes them. */
 const limits = z.strictObject(
@@ -382,23 +382,25 @@ function gpuRequest() {
   return z.preprocess(
     (value) => {
       if (typeof value !== 'string') return value
-      if (value.trim().toLowerCase() === 'all') return 'all'
-      return parseNumber(value.trim()) ?? splitList(value)
+      const word = value.trim()
+      return word.toLowerCase() === 'all' ? 'all' : (parseNumber(word) ?? splitGpus(value))
     },
-    z.union([z.literal('all'), z.int().min(0).max(MOST_GPUS), gpuList()], explain(GPUS)),
+    z.union(
+      [z.literal('all'), z.int(explain(GPUS)).min(0, explain(GPUS)).max(1024, explain(GPUS)), gpuList(GPUS)],
+      explain(GPUS),
+    ),
   )
 }
 
-function gpuList() {
-  return z.preprocess(
-    splitList,
-    z
-      .array(
-        z.string(explain(GPU_UUIDS)).regex(/^(GPU|MIG)-[\w/-]+$/, explain(GPU_UUIDS)),
-        explain(GPU_UUIDS),
-      )
-      .min(1, explain(GPU_UUIDS)),
-  )
+function gpuList(expected = GPU_UUIDS) {
+  const uuid = z.string(explain(GPU_UUID)).regex(LOOKS_LIKE_GPU, explain(GPU_UUID))
+  return z.preprocess(splitGpus, z.array(uuid, explain(expected)).min(1, explain(expected)))
+}
+
+/** Text that holds something else is left to be refused as it stands. */
+function splitGpus(value: unknown): unknown {
+  const parts = splitList(value)
+  return Array.isArray(parts) && parts.every((part) => LOOKS_LIKE_GPU.test(String(part))) ? parts : value
 }
 
 function queueUrl() {

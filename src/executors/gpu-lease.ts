@@ -29,8 +29,7 @@ export function gpuFolder(dataDir: string): string {
 }
 
 /** The driver takes up to a second to say what it has, and new GPUs are rare. */
-const GPUS_KNOWN_MS = 60_000
-const MACHINE_KNOWN_MS = 600_000
+const KNOWN_MS = 60_000
 /** Longest wait of a job outside its slot before it tries again unasked. */
 const RETRY_SECONDS = 30
 /** Between two attempts to remove what others have left. */
@@ -50,7 +49,7 @@ export function createGpuLeasing(executor: Executor, options: GpuLeasingOptions)
     probe: (signal) => executor.probe(signal),
     pull: (image, signal, platform) => executor.pull(image, signal, platform),
     start: (spec, signal, onPhase) => leasing.start(spec, signal, onPhase),
-    capacity: (signal) => leasing.capacity(signal, GPUS_KNOWN_MS),
+    capacity: (signal) => leasing.capacity(signal),
     reap: (signal) => executor.reap(signal),
     close: async () => {
       leasing.close()
@@ -73,6 +72,8 @@ class GpuLeasing {
   readonly #claims: GpuClaims
   readonly #queue: GpuQueue
   #known: { capacity: Capacity; seen: readonly string[]; at: number } | undefined
+  readonly #closed = new AbortController()
+  #isAsking = false
   #reapedAt = -Infinity
   /** One lease at a time: none gets in another's way half done. */
   #last: Promise<unknown> = Promise.resolve()
@@ -90,7 +91,7 @@ class GpuLeasing {
   async start(spec: TaskSpec, signal: AbortSignal, onPhase: OnPhase): Promise<Task> {
     const { gpus, isAhead = false, ...plain } = spec
     if (!hasNeeds(spec)) return await this.#executor.start(plain, signal, onPhase)
-    const capacity = await this.capacity(signal, wantsGpu(gpus) ? GPUS_KNOWN_MS : MACHINE_KNOWN_MS)
+    const capacity = await this.capacity(signal)
     assertFits(spec, capacity)
     if (!wantsGpu(gpus)) return await this.#executor.start(plain, signal, onPhase)
     const among = typeof gpus === 'object' ? gpus : capacity.gpus
@@ -112,22 +113,40 @@ class GpuLeasing {
     }
   }
 
-  async capacity(signal: AbortSignal, maxAgeMs: number): Promise<Capacity> {
-    const now = this.#o.clock.now()
-    if (this.#known !== undefined && now - this.#known.at < maxAgeMs) return this.#known.capacity
+  /** As it was a moment ago: no job waits for a driver that takes its time. */
+  async capacity(signal: AbortSignal): Promise<Capacity> {
+    const known = this.#known
+    if (known === undefined) return await this.#ask(signal)
+    if (this.#o.clock.now() - known.at >= KNOWN_MS && !this.#isAsking) {
+      this.#isAsking = true
+      this.#ask(this.#closed.signal)
+        .catch(() => {
+          // The next job will meet the same error, and say it.
+          this.#known = undefined
+        })
+        .finally(() => {
+          this.#isAsking = false
+        })
+    }
+    return known.capacity
+  }
+
+  async #ask(signal: AbortSignal): Promise<Capacity> {
     const capacity = await this.#executor.capacity(signal)
-    const { allowed } = this.#o
+    const { allowed, clock } = this.#o
     const seen = capacity.gpus
+    // Where none can be seen those that are named are taken at their word.
     const known = { ...capacity, gpus: seen.length === 0 ? (allowed ?? []) : seen }
     if (allowed !== undefined && seen.length > 0) {
       known.gpus = seen.filter((uuid) => allowed.includes(uuid))
       if (known.gpus.length === 0) known.noGpus = 'the configuration names others than there are'
     }
-    this.#known = { capacity: known, seen, at: now }
+    this.#known = { capacity: known, seen, at: clock.now() }
     return known
   }
 
   close(): void {
+    this.#closed.abort()
     this.#queue.close()
   }
 

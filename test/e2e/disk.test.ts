@@ -14,6 +14,7 @@ import { KEYS, Terminal } from '../support/terminal.ts'
 const MIB = 1024 ** 2
 const MATCH = '33333333-2222-3333-4444-555555555555'
 const BIN = resolve(import.meta.dirname, '../../bin/opthub-runner.js')
+const PASSWORD = 'secret-password'
 const SCRIPT = `read -r seconds; sleep "$seconds"; echo '{"objective": 1}'`
 const canAsk = await hasPython()
 
@@ -26,6 +27,7 @@ describe.skipIf(!canStartPrivateEngine())('the disk of the engine', () => {
 
   beforeAll(async () => {
     registry = await TestRegistry.start()
+    registry.login = `judge:${PASSWORD}`
     front = await TcpFront.start(() => Number(registry.host.split(':')[1]))
     own = await startPrivateEngine({ diskMib: 150, showsDisk: true })
     engine = await connectEngine({ host: own.host, environment: {} })
@@ -47,7 +49,7 @@ describe.skipIf(!canStartPrivateEngine())('the disk of the engine', () => {
       'wait_time: 1',
       'heartbeat_interval: 3',
       'visibility_timeout: 10',
-      `docker: {host: "${own.host}"}`,
+      `docker: {host: "${own.host}", registry_auth: {"${image.split('/', 1)[0] ?? ''}": {username: judge, password: ${PASSWORD}}}}`,
       `matches: {${MATCH}: {problem: {image: "${image}"}}}`,
       ...more,
       '',
@@ -84,7 +86,7 @@ describe.skipIf(!canStartPrivateEngine())('the disk of the engine', () => {
     const fill = async (): Promise<void> => {
       await writeFile(filler, randomBytes((await free()) - 30 * MIB))
     }
-    await using place = await Workplace.create(config('min_free_disk: 40 MiB'))
+    await using place = await Workplace.create(config('min_free_disk: 40 MiB', 'log_level: DEBUG'))
     await fill()
     await submit(place, 0)
     const run = place.start(['evaluator', '--local', '--num', '2', '--process-name', 'disk'])
@@ -106,6 +108,7 @@ describe.skipIf(!canStartPrivateEngine())('the disk of the engine', () => {
     await said(run, 'Paused: nothing is received until this works again', 2)
     await rm(filler)
     expect(await run.ended).toBe(0)
+    expect(run.stderr()).not.toContain(PASSWORD)
     expect(run.records().filter(({ msg }) => msg === 'Job ended')).toMatchObject([
       { outcome: 'succeeded' },
       { outcome: 'released', attempt: 1 },

@@ -1,6 +1,5 @@
 import type { Environment } from '../../config/problem.ts'
 import type { Config } from '../../config/schema.ts'
-import { messageOf, UnfitError } from '../../core/errors.ts'
 import type { GpuReport } from '../../executors/docker/gpu-discovery.ts'
 import type { GpuRequest } from '../../executors/executor.ts'
 import { wantsGpu } from '../../executors/resource-fit.ts'
@@ -26,12 +25,7 @@ export async function checkGpus({ found, config, environment, signal }: GpuConte
   const there = await found.catch(() => undefined)
   if (there === undefined) return unchecked("Docker can't be used")
   const { inspectGpus } = await import('../../executors/docker/gpu-discovery.ts')
-  try {
-    return judge(await inspectGpus(there.engine, environment, signal), requests, config)
-  } catch (error) {
-    if (!(error instanceof UnfitError)) throw error
-    return failed(messageOf(error), 'Look at `nvidia-smi` and `dmesg`; a driver that hangs wants a reboot.')
-  }
+  return judge(await inspectGpus(there.engine, environment, signal), requests, config)
 }
 
 /** What jobs will ask for, each once. */

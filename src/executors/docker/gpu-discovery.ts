@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
 import { access, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { messageOf, UnfitError } from '../../core/errors.ts'
+import { messageOf } from '../../core/errors.ts'
 import type { Capacity } from '../executor.ts'
 import { asRecord, type Environment } from './docker-config.ts'
 import type { Engine } from './engine.ts'
@@ -19,7 +19,7 @@ const LISTED = /(?:UUID: *|^ *)((?:GPU|MIG)-[\w/-]+)/
 
 /**
  * The GPUs of an engine's machine: by the driver's own tools where that is this machine, else as the engine tells.
- * `info` is the engine's answer to /info. UnfitError when the driver does not answer.
+ * `info` is the engine's answer to /info.
  */
 export async function discoverGpus(
   engine: Engine,
@@ -85,7 +85,7 @@ function isHere({ label }: Engine): boolean {
 
 async function askDriver(environment: Environment): Promise<FoundGpus> {
   const list = await nvidiaSmi(['-L'], environment)
-  if (list.gpus.length > 0 || list.isMissing) return list
+  if (list.gpus.length > 0 || list.isFinal) return list
   const table = await nvidiaSmi(['--query-gpu=uuid,name,memory.total', '--format=csv,noheader'], environment)
   return table.gpus.length > 0 ? table : list
 }
@@ -93,8 +93,8 @@ async function askDriver(environment: Environment): Promise<FoundGpus> {
 async function nvidiaSmi(
   args: readonly string[],
   environment: Environment,
-): Promise<FoundGpus & { isMissing?: boolean }> {
-  return await new Promise((resolve, reject) => {
+): Promise<FoundGpus & { isFinal?: boolean }> {
+  return await new Promise((resolve) => {
     const options = { env: environment, timeout: DRIVER_PATIENCE_MS, maxBuffer: 4 * 1024 ** 2 }
     execFile('nvidia-smi', args, options, (error, stdout, stderr) => {
       if (error === null) {
@@ -102,10 +102,11 @@ async function nvidiaSmi(
         resolve(gpus.length > 0 ? { gpus } : { gpus, noGpus: 'nvidia-smi lists none' })
       } else if (error.code === 'ENOENT' || error.code === 'EACCES') {
         const noGpus = 'nvidia-smi is not on the PATH; install the NVIDIA driver'
-        resolve({ gpus: [], noGpus, isMissing: true })
+        resolve({ gpus: [], noGpus, isFinal: true })
       } else if (error.killed === true) {
         const seconds = DRIVER_PATIENCE_MS / 1000
-        reject(new UnfitError(`the NVIDIA driver does not answer: nvidia-smi took more than ${seconds} s`))
+        const noGpus = `the NVIDIA driver does not answer: nvidia-smi took more than ${seconds} s`
+        resolve({ gpus: [], noGpus, isFinal: true })
       } else {
         const said = `${stdout} ${stderr}`.trim().replaceAll(/\s+/g, ' ').slice(0, 500)
         resolve({ gpus: [], noGpus: `nvidia-smi failed: ${said === '' ? messageOf(error) : said}` })

@@ -253,21 +253,13 @@ export class Images {
   }
 
   async #tryToPull(wanted: Wanted, isPresent: boolean, signal: AbortSignal): Promise<void> {
-    const { engine, clock, log, patienceMs, silenceMs } = this.#o
+    const { engine, clock, log, patienceMs, silenceMs, helperTimeoutMs } = this.#o
     const { image, registry } = wanted
     const startedAt = clock.now()
     if (!isPresent) log.info('Pulling the image', { image })
-    const impatience = new AbortController()
     // A helper that hangs must not hold up an image that is here, either.
-    const timer = setTimeout(
-      () => {
-        impatience.abort(new Error(`no answer for ${patienceMs / 1000} s`))
-      },
-      isPresent ? patienceMs : 2 ** 31 - 1,
-    )
-    const credentials = await this.#credentials(registry, AbortSignal.any([signal, impatience.signal]))
-    clearTimeout(timer)
-    signal.throwIfAborted()
+    const helperMs = isPresent ? Math.min(helperTimeoutMs, patienceMs) : helperTimeoutMs
+    const credentials = await this.#credentials(registry, helperMs, signal)
     const { header, secrets = [], trouble } = credentials
     const headers = header === undefined ? {} : { 'X-Registry-Auth': header }
     try {
@@ -285,13 +277,14 @@ export class Images {
     }
   }
 
-  async #credentials(registry: string, signal: AbortSignal): Promise<Credentials> {
-    const { environment, logins, helperTimeoutMs: timeoutMs } = this.#o
+  async #credentials(registry: string, timeoutMs: number, signal: AbortSignal): Promise<Credentials> {
+    const { environment, logins } = this.#o
     try {
       const found = await registryAuth(registry, { environment, logins, signal, timeoutMs })
       this.#said.delete(`login ${registry}`)
       return found ?? {}
     } catch (error) {
+      signal.throwIfAborted()
       // Public images need none; for others the registry will say so.
       const trouble = messageOf(error)
       const text = 'No login for the registry: it is asked without one'

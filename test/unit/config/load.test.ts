@@ -156,17 +156,18 @@ matches:
     expect(config.matches['*']?.problem?.gpus).toEqual(content === 'num: 1' ? undefined : gpus)
   })
 
-  test.each(['-1', '1.5', 'some', '[]', '[0]', '[GPU-1 a]', '[/dev/nvidia0]'])(
-    'gpus: %s is refused',
-    async (value) => {
-      expect(await mistakes(`gpus: ${value}`)).toEqual([
-        expect.stringMatching(
-          /^config\.yml:1:\d+: gpus must be a number of GPUs, all, or a list of their UUIDs/,
-        ),
-      ])
-      expect(await mistakes(`docker: {gpus: ${value}}`)).toHaveLength(1)
-    },
-  )
+  test.each([
+    ['-1', 'gpus must be a number of GPUs from 0 to 1024, all, or a list of their UUIDs'],
+    ['1.5', 'gpus must be a number of GPUs'],
+    ['some', 'gpus must be a number of GPUs'],
+    ['[]', 'gpus must be a number of GPUs'],
+    ['[0]', 'gpus.0 must be a UUID as `nvidia-smi -L` shows it'],
+    ['[GPU-1 a]', 'gpus.0 must be a UUID'],
+    ['[GPU-1, /dev/nvidia0]', 'gpus.1 must be a UUID'],
+  ])('gpus: %s is refused', async (value, words) => {
+    expect(await mistakes(`gpus: ${value}`)).toEqual([expect.stringContaining(words)])
+    expect(await mistakes(`docker: {gpus: ${value}}`)).toEqual([expect.stringContaining('docker.gpus')])
+  })
 
   test('keys without a value have their default', async () => {
     const { config } = await load('interval:\nlimits:\ndocker: ~\nlog_level: null\n')
@@ -519,5 +520,61 @@ describe('secrets', () => {
     const found = await mistakes('access_key_id: env:MY_ID\nsecret_access_key: file:none.txt')
     expect(found[0]).toContain('config.yml:1:1: access_key_id names the variable MY_ID, which is not set')
     expect(found[1]).toContain("config.yml:2:1: secret_access_key names a file that can't be read")
+  })
+})
+
+describe('docker.registry_auth', () => {
+  test('takes pairs and tokens, written, from variables and from files', async () => {
+    await writeFile(join(folder, 'token'), 'of a file\n')
+    const { config } = await load(
+      [
+        'docker:',
+        '  registry_auth:',
+        '    ghcr.io: {username: me, password: env:PASSWORD}',
+        '    r.io:5000: file:token',
+        '    s.io: {token: written}',
+      ].join('\n'),
+      { environment: { PASSWORD: 'of a variable' } },
+    )
+    expect(config.docker.registry_auth).toEqual({
+      'ghcr.io': { username: 'me', password: 'of a variable' },
+      'r.io:5000': { token: 'of a file' },
+      's.io': { token: 'written' },
+    })
+    const variable = { OPTHUB_RUNNER_DOCKER__REGISTRY_AUTH: '{"t.io": {"token": "env:TOKEN"}}', TOKEN: 't' }
+    expect((await load('', { environment: variable })).config.docker.registry_auth).toEqual({
+      't.io': { token: 't' },
+    })
+  })
+
+  test.each([
+    ['{ghcr.io: {username: me}}', 'the login for ghcr.io in docker.registry_auth is neither'],
+    ['{ghcr.io: {}}', 'the login for ghcr.io in docker.registry_auth is neither'],
+    [
+      '{ghcr.io: {username: me, password: p, token: t}}',
+      'is neither a username with its password nor a token',
+    ],
+    ['{ghcr.io: {usernme: me, password: p}}', 'did you mean "username"?'],
+    [
+      '{ghcr.io: env:NOT_SET}',
+      'docker.registry_auth.ghcr.io.token names the variable NOT_SET, which is not set',
+    ],
+    ['{"a b": {token: t}}', 'must be the host of a registry, such as ghcr.io'],
+    ['[ghcr.io]', 'docker.registry_auth must be a map of registries to logins'],
+  ])('refuses %s', async (logins, said) => {
+    expect((await mistakes(`docker: {registry_auth: ${logins}}`)).join()).toContain(said)
+  })
+})
+
+describe('min_free_disk', () => {
+  test.each([
+    ['512m', 512 * 1024 ** 2],
+    ['0', 0],
+    ['10 GiB', 10 * 1024 ** 3],
+  ])('%s', async (text, bytes) => {
+    expect((await load(`min_free_disk: ${text}`)).config.min_free_disk).toBe(bytes)
+  })
+  test('refuses what is no size', async () => {
+    expect((await mistakes('min_free_disk: -1'))[0]).toContain('a size of at least 0 in bytes')
   })
 })

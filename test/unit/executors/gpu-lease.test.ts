@@ -219,6 +219,29 @@ describe('what does not fit', () => {
     expect(String(error)).toContain('nvidia-smi is not on the PATH')
   })
 
+  it('is asked for again behind the back of the jobs', async () => {
+    let passedMs = 0
+    const executor = leasing({ clock: { ...systemClock, now: () => systemClock.now() + passedMs } })
+    await dispose(await executor.start(spec(1), never))
+    expect(machine.capacityCalls).toBe(1)
+    let answer = (): void => undefined
+    const slow = new Promise<void>((resolve) => (answer = resolve))
+    const ask = machine.capacity.bind(machine)
+    machine.capacity = async () => {
+      await slow
+      return await ask()
+    }
+    machine.gpus = [A, B, C]
+    passedMs = 61_000
+    // With what is known, though the driver does not answer.
+    await dispose(await executor.start(spec(2), never))
+    expect(await refusal(executor.start(spec(3), never))).toBeInstanceOf(UnfitError)
+    answer()
+    await expect.poll(() => executor.capacity(never)).toMatchObject({ gpus: [A, B, C] })
+    await dispose(await executor.start(spec(3), never))
+    expect(machine.capacityCalls).toBe(2)
+  })
+
   it('what just fits runs', async () => {
     const task = await leasing().start(spec(2, { limits: { cpus: 2, memoryBytes: 8 * 1024 ** 3 } }), never)
     await dispose(task)
