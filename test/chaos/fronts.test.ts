@@ -43,10 +43,12 @@ describe('the front of an engine', () => {
       response.writeHead(201, { 'content-type': 'application/json' }).end('{"Id": "0123456789"}')
     })
     // Says everything in capitals, and good-bye when it was told all.
-    engine.on('upgrade', (request, socket) => {
+    engine.on('upgrade', (request, socket, head) => {
       asked.push(request.url ?? '')
       socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n')
-      socket.on('data', (data: Buffer) => socket.write(data.toString().toUpperCase()))
+      const answer = (data: Buffer): boolean => socket.write(data.toString().toUpperCase())
+      if (head.length > 0) answer(head)
+      socket.on('data', answer)
       socket.once('end', () => socket.end('BYE'))
       socket.on('error', () => undefined)
     })
@@ -83,7 +85,7 @@ describe('the front of an engine', () => {
   /** Everything that a raw stream says, headers included, until its end. */
   async function talk(...words: string[]): Promise<string> {
     const socket = net.connect({ path: join(folder, 'front'), allowHalfOpen: true })
-    const head = 'POST /containers/x/attach?stdin=1 HTTP/1.1\r\nHost: docker\r\nContent-Length: 0'
+    const head = 'POST /containers/x/attach?stdout=1 HTTP/1.1\r\nHost: docker\r\nContent-Length: 0'
     socket.write(`${head}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n`)
     let heard = ''
     socket.on('data', (data: Buffer) => (heard += data.toString()))
@@ -101,7 +103,7 @@ describe('the front of an engine', () => {
     const heard = await talk('a', 'b')
     expect(heard).toMatch(/^HTTP\/1\.1 101 UPGRADED\r\n/)
     expect(heard).toMatch(/\r\n\r\nABBYE$/)
-    expect(asked).toEqual([CREATE, '/containers/x/attach?stdin=1'])
+    expect(asked).toEqual([CREATE, '/containers/x/attach?stdout=1'])
   })
 
   test.each<[EngineFault, boolean, RegExp]>([
@@ -143,6 +145,8 @@ describe('the front of an engine', () => {
   test.each([
     ['POST', '/v1.41/containers/create?name=x', 'create'],
     ['POST', '/containers/ab/start', 'start'],
+    ['POST', '/containers/ab/attach?stream=1&stdin=1', 'attach-input'],
+    ['POST', '/containers/ab/attach?stream=1&stdin=1&stdout=1', 'attach'],
     ['POST', '/containers/ab/wait?condition=next-exit', 'wait'],
     ['DELETE', '/v1.24/containers/ab?force=1', 'remove'],
     ['GET', '/containers/ab/json', 'inspect'],

@@ -19,7 +19,8 @@ const MAX_RECEIVES = 1000
 /** Of so many requests one fails; a job needs about eight. */
 const SHARE: Record<string, number> = {
   create: 0.06,
-  attach: 0.04,
+  attach: 0.06,
+  'attach-input': 0.06,
   start: 0.06,
   wait: 0.06,
   kill: 0.2,

@@ -95,6 +95,7 @@ describe('local', () => {
       'queues',
       'deadLetterQueues',
       'table',
+      'leaseTable',
     ])
     expect(Object.keys(info.queues)).toEqual(['evaluator', 'scorer', 'code-exec', 'inference'])
     expect(info.table).toBe('opthub')

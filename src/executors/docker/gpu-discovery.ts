@@ -84,8 +84,8 @@ function isHere({ label }: Engine): boolean {
 }
 
 async function askDriver(environment: Environment): Promise<FoundGpus> {
-  const list = await nvidiaSmi(['-L'], environment)
-  if (list.gpus.length > 0 || list.isFinal) return list
+  const { isFinal = false, ...list } = await nvidiaSmi(['-L'], environment)
+  if (list.gpus.length > 0 || isFinal) return list
   const table = await nvidiaSmi(['--query-gpu=uuid,name,memory.total', '--format=csv,noheader'], environment)
   return table.gpus.length > 0 ? table : list
 }

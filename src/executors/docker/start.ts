@@ -138,8 +138,10 @@ async function create(
     })
     return (answer as { Id: string }).Id
   } catch (error) {
-    // Without an answer it may be there all the same.
-    if (!(error instanceof EngineError)) await removals.remove(spec.name)
+    // Without an answer, or with one that admits a fault, it may be there all the same. Nobody else has its name: where
+    // that is taken, a try whose answer was lost has taken it.
+    if (!(error instanceof EngineError) || error.status >= 500 || error.status === 409)
+      await removals.remove(spec.name)
     throw startError(error, spec.image)
   }
 }

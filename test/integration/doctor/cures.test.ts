@@ -81,7 +81,7 @@ describe('the config file', () => {
 
   test('mistakes: each is named with its place and what is right', async () => {
     const wrong = await bench.doctor({ config: { interval: 'soon', wait_tme: 3, limits: { memry: '1g' } } })
-    expectFailure(wrong, 'config', /:1:\d+: interval must be seconds/, /Mend the config file/)
+    expectFailure(wrong, 'config', /:\d+:\d+: interval must be seconds/, /Mend the config file/)
     expectFailure(wrong, 'config', /"memry" is unknown in limits \(did you mean "memory"\?\)/, /./)
     expectCured(
       await bench.doctor({ config: { interval: 2, wait_time: 3, limits: { memory: '1g' } } }),

@@ -9,6 +9,7 @@ import { Injected, noFaults, type Plan } from './plan.ts'
 export const ENGINE_OPERATIONS = [
   'create',
   'attach',
+  'attach-input',
   'start',
   'wait',
   'kill',
@@ -232,10 +233,13 @@ export class EngineFront implements AsyncDisposable {
 
 const INJECTED = JSON.stringify({ message: 'injected by the front' })
 
-/** Which step of a container's life a request is. */
+/** Which step of a container's life a request is; `attach-input` = standard input alone. */
 export function operationOf(method: string, url: string): EngineOperation {
-  const path = (url.split('?', 1)[0] ?? '').replace(/^\/v\d+\.\d+(?=\/)/, '')
+  const [whole = '', query = ''] = url.split('?', 2)
+  const path = whole.replace(/^\/v\d+\.\d+(?=\/)/, '')
   const [, verb] = /^\/containers\/[^/]+\/(attach|start|wait|kill|rename)$/.exec(path) ?? []
+  if (verb === 'attach' && /stdin=(1|true)/i.test(query) && !/stdout=(1|true)/i.test(query))
+    return 'attach-input'
   if (verb !== undefined) return verb as EngineOperation
   if (method === 'DELETE' && /^\/containers\/[^/]+$/.test(path)) return 'remove'
   if (/^\/containers\/[^/]+\/json$/.test(path)) return 'inspect'
@@ -281,14 +285,19 @@ function cutStream(engine: Socket, client: Duplex): void {
     client.destroy()
     engine.destroy()
   }
+  const pass = (body: Buffer): void => {
+    client.write(body.subarray(0, Math.floor(body.length / 2)), end)
+  }
   engine.on('data', (chunk: Buffer) => {
     if (!isHead) {
-      client.write(chunk.subarray(0, Math.floor(chunk.length / 2)), end)
+      pass(chunk)
       return
     }
     isHead = false
-    client.write(chunk)
-    timer = setTimeout(end, SILENT_CUT_MS)
+    const bodyAt = chunk.indexOf('\r\n\r\n') + 4
+    client.write(chunk.subarray(0, bodyAt))
+    if (bodyAt < chunk.length) pass(chunk.subarray(bodyAt))
+    else timer = setTimeout(end, SILENT_CUT_MS)
   })
 }
 
