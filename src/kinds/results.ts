@@ -37,7 +37,9 @@ export async function saveResult(
   job: JobContext,
 ): Promise<WriteOutcome> {
   job.assertHeld()
-  return await store.put([item, flagItem(series, trial)], flagKey(series, trial), job.fence)
+  return await store.put([item, flagItem(series, trial)], flagKey(series, trial), job.fence, () => {
+    job.assertHeld()
+  })
 }
 
 /** Writes a trial's own failure, for the participant and for the administrator. */

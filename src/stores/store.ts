@@ -39,9 +39,15 @@ export interface Store {
   /**
    * Writes all items in one transaction, under the condition that `onlyIfAbsent` (one of them by key) does not exist.
    * 'exists' = it did, and nothing was written. With a fence the job's lease record must be as it says, and goes in the
-   * same transaction; LeaseLostError when it is another's. Takes no signal: a write is never cut in the middle.
+   * same transaction; LeaseLostError when it is another's. Takes no signal: a write is never cut in the middle; but
+   * `assertHeld` is asked before each of its tries, and what it throws ends them.
    */
-  put(items: readonly Item[], onlyIfAbsent: Key, fence?: Fence): Promise<WriteOutcome>
+  put(
+    items: readonly Item[],
+    onlyIfAbsent: Key,
+    fence?: Fence,
+    assertHeld?: () => void,
+  ): Promise<WriteOutcome>
   /**
    * Deletes items in one transaction, under the condition that each still has the attributes that are given with its
    * key, and that none of `absent` exists. 'changed' = one of these did not hold, and nothing was deleted. Takes no

@@ -135,13 +135,13 @@ async function create(
       query,
       body,
       silenceMs: START_SILENCE_MS,
+      // A request on a kept connection may be sent a second time, and would then find its own name taken.
+      fresh: true,
     })
     return (answer as { Id: string }).Id
   } catch (error) {
-    // Without an answer, or with one that admits a fault, it may be there all the same. Nobody else has its name: where
-    // that is taken, a try whose answer was lost has taken it.
-    if (!(error instanceof EngineError) || error.status >= 500 || error.status === 409)
-      await removals.remove(spec.name)
+    // Without an answer, or with one that admits a fault, it may be there all the same.
+    if (!(error instanceof EngineError) || error.status >= 500) await removals.remove(spec.name)
     throw startError(error, spec.image)
   }
 }
