@@ -14,6 +14,12 @@ function chaos() {
   return { ...rest, test: { ...test, maxWorkers: 1, sequence: { groupOrder: 1 } } }
 }
 
+/** After that: it fills the machine with programs that do their worst, and times an honest one among them. */
+function hostile() {
+  const { test, ...rest } = project('hostile', 240_000)
+  return { ...rest, test: { ...test, maxWorkers: 1, sequence: { groupOrder: 2 } } }
+}
+
 export default defineConfig({
   test: {
     pool: 'forks',
@@ -32,6 +38,7 @@ export default defineConfig({
       project('docker', 180_000),
       project('e2e', 300_000),
       chaos(),
+      hostile(),
     ],
   },
 })

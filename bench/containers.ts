@@ -12,7 +12,7 @@ import { buildPythonImage } from '../test/support/images.ts'
 export const IMAGE = 'opthub-runner-bench/problem'
 
 /** A problem as people write them: an interpreter, some imports, one line in, one line out. */
-const PROGRAM = `import argparse, asyncio, decimal, email.message, http.client, json, logging.config, random, statistics, sys, unittest.mock, urllib.request
+const PROGRAM = `import argparse, json, logging, random, statistics, sys
 variable = json.loads(sys.stdin.readline())
 print(json.dumps({"objective": sum(x * x for x in variable), "constraint": None, "info": {}, "feasible": True}))
 `

@@ -1,37 +1,43 @@
 import { spawn } from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
-import http from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { systemClock } from '../src/core/clock.ts'
+import { createLogger } from '../src/core/log.ts'
+import { openEmbedded } from '../src/embedded/index.ts'
 import { printTable, type Print } from './measure.ts'
-import { Stage } from './stage.ts'
 
 const WATCH_MS = 120_000
 
 /** What a runner costs that has nothing to do: requests, memory, processor time. */
 export async function benchIdle(print: Print): Promise<void> {
-  await using stage = await Stage.open()
+  const home = await mkdtemp(join(tmpdir(), 'opthub-runner-bench-'))
+  // Served from this very process, where requests can be counted.
+  const embedded = await openEmbedded({ dataDir: join(home, 'served'), log: createLogger(() => undefined) })
+  const { info } = embedded
   let requests = 0
-  const { sqs, dynamodb } = stage.info.endpoints
-  await using front = await countingFront(sqs, () => (requests += 1))
-  const config = join(stage.home, 'config.yml')
-  const { queues, region, accessKeyId, secretAccessKey, table } = stage.info
+  const count = (): void => {
+    requests += 1
+  }
+  subscribe('http.server.request.start', count)
+  const config = join(home, 'config.yml')
+  const { queues, region, accessKeyId, secretAccessKey, table } = info
   const text = JSON.stringify({
     evaluator_queue_url: queues.evaluator,
     table_name: table,
     region_name: region,
     access_key_id: accessKeyId,
     secret_access_key: secretAccessKey,
-    endpoint_url: { sqs: front.url, dynamodb },
+    endpoint_url: info.endpoints,
     matches: { '*': { problem: { image: 'problem' } } },
   })
   await writeFile(config, text, { mode: 0o600 })
   const bin = resolve(process.cwd(), 'bin/opthub-runner.js')
   const child = spawn(process.execPath, [bin, 'evaluator', '--config', config, '--process-name', 'idle'], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, OPTHUB_RUNNER_HOME: join(stage.home, 'runner') },
+    env: { ...process.env, OPTHUB_RUNNER_HOME: join(home, 'runner') },
   })
   try {
     await ready(child.stderr)
@@ -46,10 +52,13 @@ export async function benchIdle(print: Print): Promise<void> {
       `${(((await cpuMs(child.pid)) - cpuBefore) / minutes).toFixed(0)} ms`,
       `${((await rssBytes(child.pid)) / 1024 ** 2).toFixed(0)} MiB`,
     ]
-    printTable(print, ['watched', 'requests to SQS a minute', 'CPU a minute', 'RSS'], [row])
+    printTable(print, ['watched', 'requests a minute', 'CPU a minute', 'RSS'], [row])
   } finally {
+    unsubscribe('http.server.request.start', count)
     child.kill('SIGTERM')
     if (child.exitCode === null) await once(child, 'exit')
+    await embedded.close()
+    await rm(home, { recursive: true })
   }
 }
 
@@ -63,33 +72,6 @@ async function ready(stderr: NodeJS.ReadableStream): Promise<void> {
     }
   }
   throw new Error(`The runner did not start:\n${text}`)
-}
-
-/** Passes everything on to `target`, and counts. */
-async function countingFront(target: string, count: () => void) {
-  const server = http.createServer((request, response) => {
-    count()
-    const { hostname, port } = new URL(target)
-    const forward = http.request(
-      { hostname, port, method: request.method, path: request.url, headers: request.headers },
-      (answer) => {
-        response.writeHead(answer.statusCode ?? 502, answer.headers)
-        answer.pipe(response)
-      },
-    )
-    forward.on('error', () => response.destroy())
-    request.pipe(forward)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
-  }
 }
 
 /** Linux only. */

@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises'
+import { benchCode } from './code.ts'
 import { benchHistory } from './history.ts'
 import { benchIdle } from './idle.ts'
 import { benchLoop } from './loop.ts'
@@ -10,6 +11,7 @@ import { benchThroughput } from './throughput.ts'
 const BENCHES: Readonly<Record<string, { title: string; run: (print: Print) => Promise<void> }>> = {
   starts: { title: 'One job: received → result stored', run: benchStarts },
   throughput: { title: 'Many jobs', run: benchThroughput },
+  code: { title: 'Untrusted code: message → exit', run: benchCode },
   loop: { title: 'The loop alone', run: benchLoop },
   idle: { title: 'Idle', run: benchIdle },
   history: { title: "A scorer's history", run: benchHistory },

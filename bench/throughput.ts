@@ -4,7 +4,7 @@ import { Stage } from './stage.ts'
 import { work } from './work.ts'
 
 const SLOTS = [1, 2, 4, 8, 16]
-const JOBS = 40
+const JOBS = 60
 const ROUNDS = 3
 
 /** Jobs per second while there is always another one, against as many shells that call `docker run`. */

@@ -4,7 +4,7 @@ import type { WorkerObserver } from '../src/core/observer.ts'
 import { createStop } from '../src/core/stop.ts'
 import { runWorker } from '../src/core/worker.ts'
 import type { Executor } from '../src/executors/executor.ts'
-import { KINDS } from '../src/kinds/index.ts'
+import { TRIAL_KINDS } from '../src/kinds/index.ts'
 import { createLocalMatchSource } from '../src/matches/local/local-matches.ts'
 import type { Queue } from '../src/queues/queue.ts'
 import type { Store } from '../src/stores/store.ts'
@@ -33,7 +33,7 @@ export async function work({
   observer = {},
 }: Work): Promise<void> {
   const stop = createStop({ graceMs: 60_000 })
-  const { parseMessage, create } = KINDS.evaluator
+  const { parseMessage, create } = TRIAL_KINDS.evaluator
   const handler = create({
     store,
     executor,

@@ -9,7 +9,9 @@
  * const stop = createStop({ graceMs: 60_000 })
  * await runRunner({ kind: 'evaluator', config, stop, … })
  */
-export { openTable, runRunner, type RunnerOptions, type Table, type TableOptions } from './app.ts'
+export { runRunner } from './app.ts'
+export type { RunnerOptions, TableOptions } from './app/options.ts'
+export { openTable, type Table } from './app/table.ts'
 export { loadConfig, type LoadedConfig, type LoadOptions } from './config/load.ts'
 export type { Config } from './config/schema.ts'
 export {

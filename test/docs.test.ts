@@ -140,6 +140,15 @@ describe('docs/errors.md', () => {
   })
 })
 
+describe('docs/security.md', () => {
+  it('names a test for every wall, and each is there', () => {
+    const walls = tableRows(read('docs/security.md')).filter(({ header }) => header === 'wall')
+    expect(walls.length).toBeGreaterThan(10)
+    const tests = walls.map(({ cells }) => codeSpans(cells[2] ?? '')[0] ?? '')
+    expect(tests.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
+  })
+})
+
 describe('docs/local.md', () => {
   it('has every known difference from DynamoDB Local, and no other', () => {
     const told = named(read('docs/local.md'), 'case')

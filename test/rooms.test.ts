@@ -87,7 +87,7 @@ const VENDORS: Record<string, readonly string[]> = {
 function roomOf(file: string): string {
   if (INTERFACES.has(file)) return 'interface'
   const [first = '', second = ''] = file.split('/')
-  if (first === 'app.ts' || first === 'image-runner.ts') return 'app'
+  if (['app.ts', 'app', 'image-runner.ts'].includes(first)) return 'app'
   if (first === 'index.ts') return 'index'
   // What stands beside an interface file is policy: written once, for every driver below.
   if (['queues', 'stores', 'executors', 'matches'].includes(first)) {

@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openTable, runRunner, type Table } from '../app.ts'
+import { runRunner } from '../app.ts'
+import { openTable, type Table } from '../app/table.ts'
 import { configSchema, type Config } from '../config/schema.ts'
 import { systemClock } from '../core/clock.ts'
 import { EXIT, OperatorError } from '../core/errors.ts'
@@ -15,7 +16,7 @@ import { loadDemoImages, type DemoImage } from '../demo/images.ts'
 import { createDemoParticipants, DEMO } from '../demo/settings.ts'
 import type { Engine } from '../executors/docker/engine.ts'
 import { importHostNodeImage } from '../executors/docker/host-image.ts'
-import type { KindName } from '../kinds/index.ts'
+import type { TrialKindName } from '../kinds/index.ts'
 import { findDocker } from './find-docker.ts'
 import { wantsColor, type Io, type Session } from './io.ts'
 import { openDemoLog, type RunnerLog } from './logging.ts'
@@ -165,7 +166,10 @@ async function playMatch(play: Play): Promise<PlayedTrial[]> {
   }
 }
 
-async function startRunner(kind: KindName, { config, dataDir, session, view, stop }: Play): Promise<void> {
+async function startRunner(
+  kind: TrialKindName,
+  { config, dataDir, session, view, stop }: Play,
+): Promise<void> {
   const { environment, pid } = session.io
   await runRunner({
     kind,
@@ -193,7 +197,7 @@ async function compete(
   const total = participants.length * DEMO.trials
   let scored = 0
   const find = async (
-    kind: KindName,
+    kind: TrialKindName,
     participantId: string,
     trialNo: string,
   ): Promise<ResultView | undefined> =>

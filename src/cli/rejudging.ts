@@ -1,4 +1,4 @@
-import type { KindName } from '../kinds/index.ts'
+import type { TrialKindName } from '../kinds/index.ts'
 import { formatTrialMessage } from '../kinds/message.ts'
 import { flagKey, partitionOf, resultKey, solutionKey, type Trial } from '../records/keys.ts'
 import { addRejudging, readRejudging } from '../records/rejudging.ts'
@@ -13,7 +13,7 @@ export interface Selection {
   /** All trials when undefined; digits, compared as a number. */
   trialNo: string | undefined
   /** Evaluations with their scores, or scores only. When undefined: evaluations, or of failed trials what failed. */
-  kind: KindName | undefined
+  kind: TrialKindName | undefined
   /** Only what failed. */
   failed: boolean
   /** The later scores of a participant, too: what is judged again stood in their histories. */
@@ -26,7 +26,7 @@ export type Standing = 'Success' | 'Failed' | 'lost' | 'none'
 /** One trial that is judged again. */
 export interface RejudgeJob {
   trial: Trial
-  kind: KindName
+  kind: TrialKindName
   /** 'interrupted' = its results were deleted before, by a run that was killed before it queued the trial. */
   reason: 'chosen' | 'later' | 'interrupted'
   evaluation: Standing
@@ -160,7 +160,7 @@ export async function rejudge(
 export interface RejudgeOptions {
   /** Also takes later scores that were made meanwhile. */
   cascade: boolean
-  send: (kind: KindName, message: string) => Promise<void>
+  send: (kind: TrialKindName, message: string) => Promise<void>
 }
 
 /** In the order of their numbers. */
@@ -221,7 +221,7 @@ function planFor(state: ParticipantState, selection: Selection): RejudgePlan {
   const { participant } = state
   const wanted = selection.trialNo === undefined ? undefined : Number(selection.trialNo)
   const jobs = new Map<string, RejudgeJob>()
-  const ask = (trial: TrialState, kind: KindName, reason: RejudgeJob['reason']): void => {
+  const ask = (trial: TrialState, kind: TrialKindName, reason: RejudgeJob['reason']): void => {
     const job = jobOf({ ...participant, trialNo: trial.trialNo }, trial, kind, reason)
     if (!jobs.has(trial.trialNo)) jobs.set(trial.trialNo, job)
   }
@@ -248,7 +248,7 @@ function planFor(state: ParticipantState, selection: Selection): RejudgePlan {
 function kindToRejudge(
   { Evaluations, Scores }: TrialState,
   { kind, failed }: Selection,
-): KindName | undefined {
+): TrialKindName | undefined {
   const [evaluation, score] = [standingOf(Evaluations), standingOf(Scores)]
   const isWanted = (standing: Standing): boolean =>
     standing === 'Failed' || standing === 'lost' || (!failed && standing === 'Success')
@@ -260,7 +260,7 @@ function kindToRejudge(
 }
 
 /** Trials of which an earlier run deleted something, and which have nothing in its place yet. */
-function interrupted(state: ParticipantState): { trial: TrialState; kind: KindName }[] {
+function interrupted(state: ParticipantState): { trial: TrialState; kind: TrialKindName }[] {
   return state.rejudgings
     .map(readRejudging)
     .flatMap(({ evaluations, scores }) => [
@@ -275,7 +275,7 @@ function stateOf(trialNo: string, { trials }: ParticipantState): TrialState {
 }
 
 /** Whether a message of this kind would find no result of it, but all that it needs. */
-function isMissing(kind: KindName, { Evaluations, Scores }: TrialState): boolean {
+function isMissing(kind: TrialKindName, { Evaluations, Scores }: TrialState): boolean {
   if (kind === 'evaluator') return standingOf(Evaluations) === 'none'
   return standingOf(Evaluations) === 'Success' && standingOf(Scores) === 'none'
 }
@@ -328,7 +328,7 @@ async function jobsLeft(
 function jobOf(
   trial: Trial,
   { Evaluations, Scores }: TrialState,
-  kind: KindName,
+  kind: TrialKindName,
   reason: RejudgeJob['reason'],
 ): RejudgeJob {
   const items: Item[] = []
@@ -393,7 +393,7 @@ async function noteBeginning(
   const notes: Key[] = []
   for (let start = 0; start < jobs.length; start += TRIALS_PER_NOTE) {
     const part = jobs.slice(start, start + TRIALS_PER_NOTE)
-    const namesOf = (wanted: KindName): string[] =>
+    const namesOf = (wanted: TrialKindName): string[] =>
       part.flatMap(({ kind, trial }) => (kind === wanted ? [trial.trialNo] : []))
     const rejudged = { evaluations: namesOf('evaluator'), scores: namesOf('scorer') }
     notes.push(await addRejudging(store, participant, rejudged))

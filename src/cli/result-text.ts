@@ -1,13 +1,13 @@
 import { formatJson, isJsonObject, type Json } from '../core/json.ts'
 import { ExactNumber } from '../core/exact-number.ts'
-import type { KindName } from '../kinds/index.ts'
+import type { TrialKindName } from '../kinds/index.ts'
 import { renderPlot, type PlotSeries } from './plot.ts'
 import type { ResultView } from './result-view.ts'
 import { compareScores, rankParticipants, renderLeaderboard, renderTable, type Direction } from './table.ts'
 import { plainText } from './text.ts'
 
 export interface ReportOptions {
-  kind: KindName
+  kind: TrialKindName
   direction: Direction
   /** Columns of the terminal. */
   width: number
@@ -56,7 +56,7 @@ export function csvLine(cells: readonly string[]): string {
 }
 
 /** The columns of a kind's CSV: keys of a result's JSON. */
-export function csvColumns(kind: KindName): readonly string[] {
+export function csvColumns(kind: TrialKindName): readonly string[] {
   const values = kind === 'scorer' ? ['score'] : ['objective', 'constraint', 'feasible', 'info']
   return [
     'match_id',
@@ -71,7 +71,7 @@ export function csvColumns(kind: KindName): readonly string[] {
 }
 
 /** A result as a row of its kind's CSV. */
-export function csvRow({ json }: ResultView, kind: KindName): string {
+export function csvRow({ json }: ResultView, kind: TrialKindName): string {
   return csvLine(csvColumns(kind).map((column) => valueText(json.get(column) ?? null)))
 }
 

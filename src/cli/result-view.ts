@@ -3,7 +3,7 @@ import { readEvaluation } from '../records/evaluation.ts'
 import { partitionOf, resultKey, type Trial } from '../records/keys.ts'
 import { readResultHead } from '../records/result.ts'
 import { readScore } from '../records/score.ts'
-import type { KindName } from '../kinds/index.ts'
+import type { TrialKindName } from '../kinds/index.ts'
 import type { Item, Store } from '../stores/store.ts'
 import { formatTrialId } from './trial-id.ts'
 
@@ -25,7 +25,7 @@ const SERIES = { evaluator: 'Evaluations', scorer: 'Scores' } as const
 /** The result of one trial; undefined while there is none. */
 export async function findResult(
   store: Store,
-  kind: KindName,
+  kind: TrialKindName,
   trial: Trial,
   signal: AbortSignal,
 ): Promise<ResultView | undefined> {
@@ -41,7 +41,7 @@ export async function findResult(
 /** All results of a match, or of one participant in it, in no order. */
 export async function* listResults(
   store: Store,
-  kind: KindName,
+  kind: TrialKindName,
   { matchId, participantId }: { matchId: string; participantId: string | undefined },
   signal: AbortSignal,
 ): AsyncGenerator<ResultView> {
@@ -64,7 +64,7 @@ export async function* listResults(
   }
 }
 
-function viewResult(kind: KindName, item: Item, at: Trial): ResultView | undefined {
+function viewResult(kind: TrialKindName, item: Item, at: Trial): ResultView | undefined {
   const head = readResultHead(item)
   if (head === undefined) return undefined
   const trial = { ...at, trialNo: head.trialNo }
@@ -88,7 +88,7 @@ function viewResult(kind: KindName, item: Item, at: Trial): ResultView | undefin
   return { trial, status, value: values[0]?.[1], startedAt, finishedAt, errorMessage, json }
 }
 
-function valuesOf(kind: KindName, item: Item): [string, Json][] {
+function valuesOf(kind: TrialKindName, item: Item): [string, Json][] {
   if (kind === 'scorer') return [['score', readScore(item) ?? null]]
   const { objective, constraint, feasible, info } = readEvaluation(item)
   return [

@@ -5,9 +5,9 @@ import type { Config } from '../config/schema.ts'
 import { EXIT, OperatorError, StoppedError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import { observeAll, type WorkerObserver } from '../core/observer.ts'
-import type { KindName } from '../kinds/index.ts'
+import { isOfTrials, type KindName, type TrialKindName } from '../kinds/names.ts'
 import type { RunningProcess } from '../processes/running-process.ts'
-import type { OptHubAccess } from '../app.ts'
+import type { OptHubAccess } from '../app/options.ts'
 import { needOfOptHub } from '../matches/choose-source.ts'
 import type { Session } from './io.ts'
 import {
@@ -27,15 +27,27 @@ import {
   type Settings,
 } from './settings.ts'
 
-interface RunFlags extends SettingFlags, LoginFlags {
+export interface RunFlags extends SettingFlags, LoginFlags {
   drainQueue?: true
   json?: true
 }
 
-/** Defines the verb of a kind of jobs: flags, and an action that works its queue. */
-export function defineRunner(kind: KindName, command: Command, session: Session): void {
+/** Defines the verb of a kind that judges trials: flags, and an action that works its queue. */
+export function defineRunner(kind: TrialKindName, command: Command, session: Session): void {
   command.argument('[command...]', "takes the place of the image's own command (or OPTHUB_COMMAND)")
-  addLoginFlags(addLocalFlag(addConfigFlags(command)))
+  addWorkFlags(addLoginFlags(addPlaceFlags(command))).action(async (words: string[]) => {
+    await runKind(kind, words, command.opts<RunFlags>(), session)
+  })
+}
+
+/** Adds the flags that say where a runner's settings and its queue are. */
+export function addPlaceFlags(command: Command): Command {
+  return addLocalFlag(addConfigFlags(command))
+}
+
+/** Adds the flags of every verb that works a queue. */
+export function addWorkFlags(command: Command): Command {
+  return command
     .option('--process-name <name>', 'shown in logs and on containers (or OPTHUB_PROCESS_NAME)')
     .option('--num <n>', 'end after so many jobs; 0 = never')
     .option('--once', 'end after one job')
@@ -50,13 +62,6 @@ export function defineRunner(kind: KindName, command: Command, session: Session)
     .option('--no-rm', 'keep containers after their job')
     .option('--json', 'log JSON lines even on a terminal')
     .addHelpText('after', SIGNAL_HELP)
-    .action(async (words: string[]) => {
-      try {
-        session.exitCode = await runKind(kind, words, command.opts<RunFlags>(), session)
-      } finally {
-        releaseTerminal(session.io)
-      }
-    })
 }
 
 const SIGNAL_HELP = `
@@ -65,7 +70,21 @@ and puts their messages back; the third ends at once.
 
 Exit codes: 0 drained, 1 could not start, 2 wrong arguments, 69 unavailable, 78 wrong settings, 128+n ended by signal n.`
 
-async function runKind(kind: KindName, words: string[], flags: RunFlags, session: Session): Promise<number> {
+/** Works the queue of a kind until it is drained or stopped; sets the exit code. */
+export async function runKind(
+  kind: KindName,
+  words: string[],
+  flags: RunFlags,
+  session: Session,
+): Promise<void> {
+  try {
+    session.exitCode = await work(kind, words, flags, session)
+  } finally {
+    releaseTerminal(session.io)
+  }
+}
+
+async function work(kind: KindName, words: string[], flags: RunFlags, session: Session): Promise<number> {
   session.json = flags.json === true
   if (flags.once === true && flags.num !== undefined) {
     throw new OperatorError('--once and --num exclude each other', '', 'Use one of them.', EXIT.usage)
@@ -165,8 +184,9 @@ async function openMetrics(
 
 function needsOf(kind: KindName, config: Config, local: boolean): Need[] {
   // OptHub's cloud knows nothing of the queues and the table of this machine.
-  if (local) return ['matches']
-  const needs: Need[] = [`${kind}_queue_url`, 'table_name', 'region_name']
+  if (local) return isOfTrials(kind) ? ['matches'] : []
+  const queue: Need = isOfTrials(kind) ? `${kind}_queue_url` : 'code_exec.queue_url'
+  const needs: Need[] = [queue, 'table_name', 'region_name']
   if (kind === 'evaluator' && config.forward) needs.push('scorer_queue_url')
   return needs
 }
@@ -179,7 +199,7 @@ async function identify(
   session: Session,
 ): Promise<{ processName: string; optHub?: OptHubAccess }> {
   const { io } = session
-  const need = flags.local === true ? 'none' : needOfOptHub(Object.keys(config.matches))
+  const need = flags.local === true || !isOfTrials(kind) ? 'none' : needOfOptHub(Object.keys(config.matches))
   if (need === 'none')
     return { processName: givenProcessName(io, flags) ?? defaultProcessName(kind, session) }
   const [{ endpointsOf }, { createLoginStore }] = await Promise.all([

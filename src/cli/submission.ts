@@ -1,4 +1,4 @@
-import type { Table } from '../app.ts'
+import type { Table } from '../app/table.ts'
 import { EXIT, JobError, OperatorError } from '../core/errors.ts'
 import type { Json } from '../core/json.ts'
 import type { WriteOutcome } from '../core/kind.ts'

@@ -34,10 +34,22 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/scorer.ts'),
   },
   {
+    name: 'code-exec',
+    usage: '[args...]',
+    summary: 'run untrusted code in a sandbox: jobs of the queue, or one program here and now',
+    load: () => import('./commands/code-exec.ts'),
+  },
+  {
     name: 'submit',
     usage: '<kind>',
-    summary: 'hand in a solution',
+    summary: 'hand in a solution, or a program to run',
     load: () => import('./commands/submit.ts'),
+  },
+  {
+    name: 'cancel',
+    usage: '<id>',
+    summary: 'end a code-exec job that is queued or running',
+    load: () => import('./commands/cancel.ts'),
   },
   {
     name: 'results',

@@ -1,6 +1,6 @@
 import { systemClock } from '../core/clock.ts'
 import { RetryableError } from '../core/errors.ts'
-import type { KindName } from '../kinds/index.ts'
+import type { TrialKindName } from '../kinds/index.ts'
 import type { Trial } from '../records/keys.ts'
 import type { Store } from '../stores/store.ts'
 import { findResult, type ResultView } from './result-view.ts'
@@ -11,7 +11,7 @@ const LONGEST_PAUSE_MS = 2_000
 /** Asks for a trial's result until it is there; rejects with the signal's reason. */
 export async function waitForResult(
   store: Store,
-  kind: KindName,
+  kind: TrialKindName,
   trial: Trial,
   signal: AbortSignal,
 ): Promise<ResultView> {

@@ -1,4 +1,4 @@
-import { openTable, type Table } from '../app.ts'
+import { openTable, type Table } from '../app/table.ts'
 import { EXIT, StoppedError } from '../core/errors.ts'
 import { createStop } from '../core/stop.ts'
 import { watchSignals } from './signals.ts'

@@ -2,7 +2,13 @@ import type { ConfigProblem } from './problem.ts'
 import { LONGEST_LEASE_SECONDS, type Config } from './schema.ts'
 
 /** A key that must be set for what is to be done. */
-export type Need = 'evaluator_queue_url' | 'scorer_queue_url' | 'table_name' | 'region_name' | 'matches'
+export type Need =
+  | 'evaluator_queue_url'
+  | 'scorer_queue_url'
+  | 'code_exec.queue_url'
+  | 'table_name'
+  | 'region_name'
+  | 'matches'
 
 interface Settings {
   config: Config
@@ -30,11 +36,14 @@ const CHECKS: readonly Check[] = [
   outputs,
   matchEntries,
   queues,
+  sandboxLimits,
+  sandboxInternet,
 ]
 
 const HOW_TO_SET: Record<Need, string> = {
   evaluator_queue_url: 'set it to the URL of the queue, or work without AWS by --local',
   scorer_queue_url: 'set it to the URL of the queue, or work without AWS by --local',
+  'code_exec.queue_url': 'set it to the URL of the queue, or work without AWS by --local',
   table_name: 'set it to the name of the table, or work without AWS by --local',
   region_name: 'set it to the region of queue and table, such as ap-northeast-1, or set AWS_REGION',
   matches: 'write the image of each match under `matches:`, by UUID or for all by "*"',
@@ -43,12 +52,12 @@ const HOW_TO_SET: Record<Need, string> = {
 /** The keys among `needs` that nothing has set. */
 export function missingKeys(config: Config, invalid: ReadonlySet<string>, needs: readonly Need[]): Finding[] {
   const missing = needs.filter((key) => {
-    const value = config[key]
+    const value = key === 'code_exec.queue_url' ? config.code_exec.queue_url : config[key]
     return value === undefined || (typeof value === 'object' && Object.keys(value).length === 0)
   })
   return missing
-    .filter((key) => !invalid.has(key))
-    .map((key) => error([key], `${key} is missing`, HOW_TO_SET[key]))
+    .filter((key) => !invalid.has(key.split('.', 1)[0] ?? key))
+    .map((key) => error(key.split('.'), `${key} is missing`, HOW_TO_SET[key]))
 }
 
 function keyPair({ config, invalid }: Settings, report: Report): void {
@@ -150,15 +159,37 @@ function matchEntries({ config }: Settings, report: Report): void {
 }
 
 function queues({ config, invalid }: Settings, report: Report): void {
-  const { evaluator_queue_url: evaluator, scorer_queue_url: scorer } = config
-  if (evaluator === undefined || evaluator !== scorer || invalid.has('scorer_queue_url')) return
-  report(
-    error(
-      ['scorer_queue_url'],
-      'scorer_queue_url is the same as evaluator_queue_url',
-      'each kind needs a queue of its own',
-    ),
-  )
+  const urls: [string, string | undefined][] = [
+    ['evaluator_queue_url', config.evaluator_queue_url],
+    ['scorer_queue_url', config.scorer_queue_url],
+    ['code_exec.queue_url', config.code_exec.queue_url],
+  ]
+  for (const [index, [key, url]] of urls.entries()) {
+    const twin = urls.slice(0, index).find(([, other]) => url !== undefined && other === url)
+    if (twin === undefined || invalid.has(key)) continue
+    const message = `${key} is the same as ${twin[0]}`
+    report(error(key.split('.'), message, 'each kind needs a queue of its own'))
+  }
+}
+
+function sandboxLimits({ config, invalid }: Settings, report: Report): void {
+  if (invalid.has('code_exec')) return
+  const { limits, max_limits: most } = config.code_exec
+  for (const key of Object.keys(limits) as (keyof typeof limits)[]) {
+    if (limits[key] <= most[key]) continue
+    const message = `code_exec.limits.${key} (${limits[key]}) is above code_exec.max_limits.${key} (${most[key]})`
+    report(error(['code_exec', 'limits', key], message, 'lower the one or raise the other'))
+  }
+}
+
+function sandboxInternet({ config, invalid }: Settings, report: Report): void {
+  if (invalid.has('code_exec')) return
+  const { allow_internet: isAllowed, network_image: image } = config.code_exec
+  if (!isAllowed || image !== undefined) return
+  const message = 'code_exec.allow_internet is set, but code_exec.network_image is not'
+  const hint =
+    'set it to an image with `sh` and `ip`, such as busybox: it closes the private networks before a job starts'
+  report(error(['code_exec', 'allow_internet'], message, hint))
 }
 
 function error(path: string[], message: string, hint: string): Finding {

@@ -71,6 +71,20 @@ export function choice<const T extends readonly [string, ...string[]]>(
     .meta({ also: alsoText(`^(${choices.join('|').toLowerCase()})$`) })
 }
 
+/** An address of the web. */
+export function httpUrl(expected = 'a URL that begins with http:// or https://') {
+  return z
+    .string(explain(expected))
+    .refine((value) => /^https?:\/\/[^\s/]/i.test(value) && URL.canParse(value), explain(expected))
+}
+
+/** Where a queue is. */
+export function queueUrl() {
+  return httpUrl(
+    'the URL of a queue, such as https://sqs.ap-northeast-1.amazonaws.com/123456789012/name',
+  ).optional()
+}
+
 /** What an issue says it wanted; the loader adds what was found. */
 export function explain(expected: string): { error: string } {
   return { error: `must be ${expected}` }

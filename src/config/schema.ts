@@ -1,6 +1,18 @@
 import { z } from 'zod'
 import { LOG_LEVELS } from '../core/log.ts'
-import { anyNumber, bytes, choice, explain, flag, seconds, text, wholeNumber } from './fields.ts'
+import { codeExec } from './code-exec.ts'
+import {
+  anyNumber,
+  bytes,
+  choice,
+  explain,
+  flag,
+  httpUrl,
+  queueUrl,
+  seconds,
+  text,
+  wholeNumber,
+} from './fields.ts'
 import { parseNumber } from './quantities.ts'
 
 /** SQS lets no message be held for longer than this after its receive. */
@@ -242,6 +254,10 @@ export const configSchema = z.object(
       )
       .default({})
       .describe('where each match finds its images'),
+    code_exec: codeExec,
+    cancel_poll: seconds({ min: 0.1, max: 3600 })
+      .default(5)
+      .describe('seconds between two looks whether a job was cancelled'),
     metrics_port: z
       .union(
         [wholeNumber({ min: 0, max: 65_535 }, METRICS), z.string().regex(HOST_AND_PORT, explain(METRICS))],
@@ -334,7 +350,8 @@ export function keysAt(path: readonly string[]): readonly string[] | undefined {
 }
 
 function unwrap(schema: unknown): unknown {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) return unwrap(schema.unwrap())
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault)
+    return unwrap(schema.unwrap())
   return schema instanceof z.ZodPipe ? unwrap(schema.out) : schema
 }
 
@@ -347,9 +364,8 @@ export function configJsonSchema(): object {
     io: 'output',
     override({ zodSchema, jsonSchema }) {
       // What has a default may be left out, although it is always there in what the loader returns.
-      const required = jsonSchema.required?.filter(
-        (key) => jsonSchema.properties?.[key] === undefined || !hasDefault(jsonSchema.properties[key]),
-      )
+      const shape: Record<string, z.ZodType> = zodSchema instanceof z.ZodObject ? zodSchema.shape : {}
+      const required = jsonSchema.required?.filter((key) => shape[key]?.safeParse(undefined).success !== true)
       if (required !== undefined) {
         if (required.length > 0) jsonSchema.required = required
         else delete jsonSchema.required
@@ -365,10 +381,6 @@ export function configJsonSchema(): object {
   // `also` is our own word, which zod copies and no JSON Schema knows.
   const text = JSON.stringify(schema, (key, value: unknown) => (key === 'also' ? undefined : value))
   return JSON.parse(text) as object
-}
-
-function hasDefault(schema: unknown): boolean {
-  return typeof schema === 'object' && schema !== null && 'default' in schema
 }
 
 function platform() {
@@ -401,18 +413,6 @@ function gpuList(expected = GPU_UUIDS) {
 function splitGpus(value: unknown): unknown {
   const parts = splitList(value)
   return Array.isArray(parts) && parts.every((part) => LOOKS_LIKE_GPU.test(String(part))) ? parts : value
-}
-
-function queueUrl() {
-  return httpUrl(
-    'the URL of a queue, such as https://sqs.ap-northeast-1.amazonaws.com/123456789012/name',
-  ).optional()
-}
-
-function httpUrl(expected = 'a URL that begins with http:// or https://') {
-  return z
-    .string(explain(expected))
-    .refine((value) => /^https?:\/\/[^\s/]/i.test(value) && URL.canParse(value), explain(expected))
 }
 
 /** A list in one text, as a variable holds it. */

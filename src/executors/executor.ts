@@ -93,6 +93,70 @@ export interface TaskLimits {
   platform?: string
 }
 
+/** What stands around a task whose program is hostile, besides its limits. No capability and no new rights, ever. */
+export interface Walls {
+  /** The system calls that it may make: a seccomp profile, as the engine takes it. */
+  seccomp: string
+  /** Its working folder: memory of its own that goes with it, or one that outlives it. */
+  workdir: WorkdirSpec | Workdir
+  /** Lets it reach the internet, though no private network; left out = nothing, by `limits.network: none`. */
+  internet?: Internet
+}
+
+/** How a task reaches the internet. */
+export interface Internet {
+  /** An image with `ip`, which closes the private networks before the task starts. */
+  image: string
+  /** Name servers, as addresses. */
+  dns: readonly string[]
+}
+
+/** A working folder in memory. */
+export interface WorkdirSpec {
+  /** Absolute path in the task. */
+  path: string
+  /** Most that its files may hold together. */
+  bytes: number
+  /** Most files and folders. */
+  inodes: number
+  /** Whom it belongs to; nobody else sees into it. */
+  uid: number
+}
+
+/** A working folder that outlives its tasks. Dispose lets go of it; that always settles. */
+export interface Workdir extends AsyncDisposable {
+  readonly spec: WorkdirSpec
+  /** The engine's name for it. */
+  readonly id: string
+  /**
+   * What is in it, as a tar stream whose makers are not to be trusted. To be read when its tasks have ended; `image` must
+   * have `tar`. Throws JobError when that fails.
+   */
+  archive(image: string, signal: AbortSignal): AsyncIterable<Uint8Array>
+}
+
+/** What makes working folders. */
+export interface Workdirs {
+  openWorkdir(spec: WorkdirSpec, signal: AbortSignal): Promise<Workdir>
+}
+
+/** What knows whether tasks can be kept within walls at all. */
+export interface WallChecks {
+  /** Tries it with the runtime of this name (left out = the engine's own). OperatorError says what is missing. */
+  assertWalls(runtime: string | undefined, signal: AbortSignal): Promise<void>
+  /**
+   * Tries whether a task can be let reach the internet and no private network. OperatorError says what is missing, or what
+   * could be reached.
+   */
+  assertInternet(internet: Internet, signal: AbortSignal): Promise<void>
+}
+
+/** What a task has used; what can't be told is left out, never 0. */
+export interface Usage {
+  cpuMs?: number
+  memoryPeakBytes?: number
+}
+
 export interface TaskSpec {
   /** Unique, made of letters, digits and dashes. */
   name: string
@@ -107,6 +171,9 @@ export interface TaskSpec {
   /** A driver is handed UUIDs only: gpu-lease.ts turns a request into those that nobody else has. */
   gpus?: GpuRequest
   limits: TaskLimits
+  walls?: Walls
+  /** No other task will be like it: none is started ahead. */
+  isUnique?: boolean
   /** No job waits for it yet: it gives way to those that do. */
   isAhead?: boolean
   /** Keep the container after its end, with a readable log (`rm: false`). */
@@ -147,6 +214,8 @@ export interface Task extends AsyncDisposable {
   isRunning(): Promise<boolean>
   /** Bytes of memory that it occupies now; undefined where that can't be said. Never throws. */
   memoryUsage(): Promise<number | undefined>
+  /** What it has used until now, or in all when it has ended. Never throws. */
+  usage?(): Promise<Usage>
   /** How to read its output later, shown when it is kept. */
   readonly logsCommand: string
   /**

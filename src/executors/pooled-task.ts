@@ -1,4 +1,4 @@
-import type { OutputChunk, Task, TaskExit, TaskInput } from './executor.ts'
+import type { OutputChunk, Task, TaskExit, TaskInput, Usage } from './executor.ts'
 
 /** A parked task had ended before its input reached it: its end says nothing about the job, which needs another. */
 export class EndedBeforeInputError extends Error {
@@ -53,6 +53,10 @@ export class PooledTask implements Task {
 
   memoryUsage(): Promise<number | undefined> {
     return this.#task.memoryUsage()
+  }
+
+  async usage(): Promise<Usage> {
+    return (await this.#task.usage?.()) ?? {}
   }
 
   async send(input: TaskInput): Promise<void> {

@@ -16,6 +16,14 @@ export interface Bounds {
  */
 export type TakeOutput = (chunk: OutputChunk, kill: () => void) => void | Promise<void>
 
+/** For whoever has reasons of his own to end a task. */
+export interface Hooks {
+  /** Kills the task at once when aborted, as if its time were over. */
+  cutOff?: AbortSignal
+  /** The task has ended; output of it may still be on its way. */
+  onEnd?: () => void
+}
+
 /** Node's timers can't wait longer. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
@@ -28,6 +36,7 @@ export async function supervise(
   { input, timeoutMs, stopGraceSeconds }: Bounds,
   take: TakeOutput,
   signal: AbortSignal,
+  { cutOff, onEnd }: Hooks = {},
 ): Promise<{ exit: TaskExit; killedFor: 'timeout' | 'flood' | undefined }> {
   let killedFor: 'timeout' | 'flood' | undefined
   const broken = breaker()
@@ -61,6 +70,9 @@ export async function supervise(
   function abort(): void {
     broken.trip(signal.reason)
   }
+  function cut(): void {
+    kill('timeout', 0)
+  }
 
   const timer =
     timeoutMs === Infinity
@@ -68,9 +80,12 @@ export async function supervise(
       : setTimeout(kill, Math.min(timeoutMs, MAX_TIMER_MS), 'timeout', stopGraceSeconds)
   signal.addEventListener('abort', abort, { once: true })
   if (signal.aborted) abort()
+  cutOff?.addEventListener('abort', cut, { once: true })
+  if (cutOff?.aborted === true) cut()
   try {
     const ended = task.wait().finally(() => {
       clearTimeout(timer)
+      onEnd?.()
     })
     const all = Promise.all([ended, readAll(), task.send(typeof input === 'function' ? input() : input)])
     const [exit] = await Promise.race([all, broken.tripped])
@@ -78,6 +93,7 @@ export async function supervise(
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', abort)
+    cutOff?.removeEventListener('abort', cut)
   }
 }
 

@@ -150,7 +150,8 @@ class WarmPool {
   /** Where the spec's parked tasks stand; undefined when none may be. */
   #shelfFor(spec: TaskSpec): Shelf | undefined {
     const { perSlot, clock } = this.#o
-    if (perSlot === 0 || spec.keep || (spec.mounts ?? []).length > 0) return undefined
+    if (perSlot === 0 || spec.keep || spec.isUnique === true || (spec.mounts ?? []).length > 0)
+      return undefined
     const image = imageKey(spec.image, spec.limits.platform)
     const imageId = this.#imageIds.get(image) ?? ''
     if (this.#unfit.has(contentKey(spec.image, imageId))) return undefined

@@ -3,7 +3,10 @@ import type { Trial } from '../records/keys.ts'
 import { createEvaluator } from './evaluator/handler.ts'
 import { parseTrialMessage } from './message.ts'
 import { createScorer } from './scorer/handler.ts'
+import type { TrialKindName } from './names.ts'
 import type { KindServices } from './services.ts'
+
+export type { KindName, TrialKindName } from './names.ts'
 
 /** A sort of job that works a queue of trials. */
 export interface TrialKind {
@@ -14,8 +17,8 @@ export interface TrialKind {
   create: (services: KindServices) => Handler<Trial, unknown, unknown>
 }
 
-/** All kinds by name. */
-export const KINDS = {
+/** The kinds that judge trials, by name. */
+export const TRIAL_KINDS = {
   evaluator: {
     summary: 'evaluate solutions with the problem images of their matches',
     parseMessage: parseTrialMessage,
@@ -26,7 +29,4 @@ export const KINDS = {
     parseMessage: parseTrialMessage,
     create: createScorer,
   },
-} satisfies Record<string, TrialKind>
-
-/** The name of a kind. */
-export type KindName = keyof typeof KINDS
+} satisfies Record<TrialKindName, TrialKind>

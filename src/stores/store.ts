@@ -25,6 +25,14 @@ export interface Range {
   limit?: number
 }
 
+/** When an item of its own kind may be changed: by its attributes Status and Token. */
+export interface UpdateCondition {
+  /** Not where its Status is one of these. */
+  unlessStatus: readonly string[]
+  /** Only where its Token is this one. */
+  token?: string
+}
+
 /** What came of a conditional delete. */
 export type RemoveOutcome = 'removed' | 'changed'
 
@@ -48,6 +56,12 @@ export interface Store {
     fence?: Fence,
     assertHeld?: () => void,
   ): Promise<WriteOutcome>
+  /**
+   * Sets attributes of one item, which is made where it is not there; its other attributes stay. 'exists' = its Status is
+   * one of those, and nothing was written; LeaseLostError when its Token is another's. Takes no signal, and needs the
+   * right UpdateItem; `assertHeld` as for `put`. A write whose answer was lost counts, as its Token and Status show.
+   */
+  update(item: Item, condition: UpdateCondition, assertHeld?: () => void): Promise<WriteOutcome>
   /**
    * Deletes items in one transaction, under the condition that each still has the attributes that are given with its
    * key, and that none of `absent` exists. 'changed' = one of these did not hold, and nothing was deleted. Takes no

@@ -7,7 +7,7 @@ import { fromPlain } from '../../src/core/json.ts'
 import { createLogger } from '../../src/core/log.ts'
 import { createStop } from '../../src/core/stop.ts'
 import { runWorker } from '../../src/core/worker.ts'
-import { KINDS, type KindName, type TrialKind } from '../../src/kinds/index.ts'
+import { TRIAL_KINDS, type TrialKindName, type TrialKind } from '../../src/kinds/index.ts'
 import type { KindSettings } from '../../src/kinds/services.ts'
 import { createLocalMatchSource } from '../../src/matches/local/local-matches.ts'
 import { evaluationItem } from '../../src/records/evaluation.ts'
@@ -68,7 +68,7 @@ test.each(['evaluator', 'scorer'] as const)(
     })
     const stop = createStop({ graceMs: 10_000 })
     let done = 0
-    const { parseMessage, create }: TrialKind = KINDS[kind]
+    const { parseMessage, create }: TrialKind = TRIAL_KINDS[kind]
     const working = runWorker({
       kind: {
         name: kind,
@@ -160,7 +160,7 @@ test.each(['evaluator', 'scorer'] as const)(
 )
 
 /** Puts into the table what a job reads. */
-function prepare(store: MemoryStore, kind: KindName, trial: Trial): void {
+function prepare(store: MemoryStore, kind: TrialKindName, trial: Trial): void {
   const createdAt = new Date()
   store.add(solutionItem(trial, { userId: 'User#1', variable: fromPlain([1]), createdAt }))
   if (kind === 'evaluator') return

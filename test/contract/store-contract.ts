@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { JobError, PoisonError } from '../../src/core/errors.ts'
+import { JobError, LeaseLostError, PoisonError } from '../../src/core/errors.ts'
 import { formatJson, fromPlain, parseJson, type Json } from '../../src/core/json.ts'
 import type { Item, Key, Store } from '../../src/stores/store.ts'
 
@@ -172,6 +172,70 @@ export function describeStoreContract(open: () => Promise<Store>): void {
       if (item['Trial'] === '00002') break
     }
     expect(count).toBe(9)
+  })
+
+  test('an item of its own is changed where its status allows it, and keeps what is not named', async () => {
+    const key = { ID: randomUUID(), Trial: 'Job' }
+    const open = { unlessStatus: ['success', 'rejected'] }
+    expect(await store.update({ ...key, CancelRequested: true }, open)).toBe('written')
+    expect(
+      await store.update({ ...key, Status: 'running', Token: 'a', Value: fromPlain([1, null]) }, open),
+    ).toBe('written')
+    expect(await store.get(key)).toEqual({
+      ...key,
+      CancelRequested: true,
+      Status: 'running',
+      Token: 'a',
+      Value: fromPlain([1, null]),
+    })
+    // Another attempt takes it over; the first one writes nothing any more.
+    expect(await store.update({ ...key, Status: 'running', Token: 'b' }, open)).toBe('written')
+    const late: unknown = await store
+      .update({ ...key, Status: 'success', Token: 'a', Value: 'late' }, { ...open, token: 'a' })
+      .catch((reason: unknown) => reason)
+    expect(late).toBeInstanceOf(LeaseLostError)
+    expect(await store.get(key)).toMatchObject({ Status: 'running', Token: 'b', Value: fromPlain([1, null]) })
+    expect(await store.update({ ...key, Status: 'success', Token: 'b' }, { ...open, token: 'b' })).toBe(
+      'written',
+    )
+    for (const condition of [open, { ...open, token: 'b' }, { ...open, token: 'c' }]) {
+      const other = { ...key, Status: 'rejected', Token: 'c' }
+      expect(await store.update(other, condition)).toBe('exists')
+    }
+    // One who asks again what he has written himself has written it.
+    expect(await store.update({ ...key, Status: 'success', Token: 'b' }, { ...open, token: 'b' })).toBe(
+      'written',
+    )
+    expect(await store.get(key)).toMatchObject({ Status: 'success', Token: 'b', CancelRequested: true })
+  })
+
+  test('an item that is not there belongs to nobody', async () => {
+    const key = { ID: randomUUID(), Trial: 'Job' }
+    const write = store.update(
+      { ...key, Status: 'success', Token: 'a' },
+      { unlessStatus: ['success'], token: 'a' },
+    )
+    await expect(write).rejects.toBeInstanceOf(LeaseLostError)
+    expect(await store.get(key)).toBeUndefined()
+    expect(await store.update({ ...key, Value: '1' }, { unlessStatus: [] })).toBe('written')
+    const large = { ...key, Value: 'x'.repeat(409_600) }
+    await expect(store.update(large, { unlessStatus: [] })).rejects.toBeInstanceOf(JobError)
+    const lost = new LeaseLostError('lost')
+    const assertHeld = (): void => {
+      throw lost
+    }
+    await expect(store.update({ ...key, Value: '2' }, { unlessStatus: [] }, assertHeld)).rejects.toBe(lost)
+    expect(await store.get(key)).toMatchObject({ Value: '1' })
+  })
+
+  test('of many who end a job at once exactly one does', async () => {
+    const key = { ID: randomUUID(), Trial: 'Job' }
+    const outcomes = await Promise.all(
+      Array.from({ length: 8 }, (_, n) =>
+        store.update({ ...key, Status: 'success', Token: `t${String(n)}` }, { unlessStatus: ['success'] }),
+      ),
+    )
+    expect(outcomes.filter((outcome) => outcome === 'written')).toHaveLength(1)
   })
 
   test('items are deleted together, each only as it is known', async () => {

@@ -24,7 +24,7 @@ export class LocalClients {
     this.dynamodb = new DynamoDBClient({ ...common, endpoint: info.endpoints.dynamodb })
   }
 
-  async send(kind: 'evaluator' | 'scorer', body: string): Promise<void> {
+  async send(kind: 'evaluator' | 'scorer' | 'code-exec', body: string): Promise<void> {
     await this.sqs.send(new SendMessageCommand({ QueueUrl: this.info.queues[kind], MessageBody: body }))
   }
 

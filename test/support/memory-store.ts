@@ -1,7 +1,8 @@
 import { formatJson, type Json } from '../../src/core/json.ts'
+import { LeaseLostError } from '../../src/core/errors.ts'
 import type { WriteOutcome } from '../../src/core/kind.ts'
 import { assertStorable } from '../../src/stores/dynamodb/item-checks.ts'
-import type { Item, Key, Range, RemoveOutcome, Store } from '../../src/stores/store.ts'
+import type { Item, Key, Range, RemoveOutcome, Store, UpdateCondition } from '../../src/stores/store.ts'
 
 /** A table in memory that counts what is read; passed in where the wire doesn't matter. */
 export class MemoryStore implements Store {
@@ -13,7 +14,8 @@ export class MemoryStore implements Store {
   queries = 0
   puts = 0
   /** Called before each call; throws what the table is to fail with, or changes it between two reads. */
-  before: (call: 'get' | 'put' | 'query' | 'remove', key: string) => void | Promise<void> = () => undefined
+  before: (call: 'get' | 'put' | 'update' | 'query' | 'remove', key: string) => void | Promise<void> = () =>
+    undefined
 
   async probe(): Promise<void> {}
   close(): void {}
@@ -32,6 +34,26 @@ export class MemoryStore implements Store {
     await this.before('put', nameOf(onlyIfAbsent))
     if (this.items.has(nameOf(onlyIfAbsent))) return 'exists'
     for (const item of items) this.add(item)
+    return 'written'
+  }
+
+  async update(
+    item: Item,
+    { unlessStatus, token }: UpdateCondition,
+    assertHeld: () => void = () => undefined,
+  ): Promise<WriteOutcome> {
+    const name = nameOf(item)
+    assertStorable(item)
+    assertHeld()
+    await this.before('update', name)
+    const stored = this.items.get(name)
+    const status = stored?.['Status']
+    const isOwn = item['Token'] !== undefined && stored?.['Token'] === item['Token']
+    if (isOwn && status !== undefined && status === item['Status']) return 'written'
+    if (typeof status === 'string' && unlessStatus.includes(status)) return 'exists'
+    if (token !== undefined && stored?.['Token'] !== token)
+      throw new LeaseLostError('another runner has the job')
+    this.items.set(name, { ...stored, ...item })
     return 'written'
   }
 

@@ -60,6 +60,10 @@ export class PagedStore implements Store {
     }
   }
 
+  update(): Promise<WriteOutcome> {
+    return Promise.reject(new Error('nothing is ever changed in this table'))
+  }
+
   remove(): Promise<RemoveOutcome> {
     return Promise.reject(new Error('nothing is ever removed from this table'))
   }

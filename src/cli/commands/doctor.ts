@@ -1,12 +1,12 @@
 import type { Command } from 'commander'
 import { EXIT } from '../../core/errors.ts'
-import type { KindName } from '../../kinds/index.ts'
+import type { TrialKindName } from '../../kinds/index.ts'
 import type { CheckResult } from '../doctor/finding.ts'
 import type { Session } from '../io.ts'
 import { addConfigFlags, addLocalFlag, loadSettings, type SettingFlags } from '../settings.ts'
 
 interface DoctorFlags extends SettingFlags {
-  kind?: KindName
+  kind?: TrialKindName
   match?: string
   json?: true
 }

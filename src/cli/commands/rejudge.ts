@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
-import type { Table } from '../../app.ts'
+import type { Table } from '../../app/table.ts'
 import type { Need } from '../../config/checks.ts'
 import { EXIT, OperatorError } from '../../core/errors.ts'
-import type { KindName } from '../../kinds/index.ts'
+import type { TrialKindName } from '../../kinds/index.ts'
 import type { Session } from '../io.ts'
 import type { RejudgeJob, RejudgeOutcome, RejudgePlan, Selection } from '../rejudging.ts'
 import { addConfigFlags, addLocalFlag, loadSettings, type SettingFlags } from '../settings.ts'
@@ -110,7 +110,7 @@ async function openQueues(
   table: Table,
   plans: readonly RejudgePlan[],
   signal: AbortSignal,
-): Promise<(kind: KindName, message: string) => Promise<void>> {
+): Promise<(kind: TrialKindName, message: string) => Promise<void>> {
   const kinds = new Set(plans.flatMap(({ jobs }) => jobs.map(({ kind }) => kind)))
   const queues = new Map(Array.from(kinds, (kind) => [kind, table.queue(kind)]))
   await Promise.all(Array.from(queues.values(), (queue) => queue.probe(signal)))

@@ -1,11 +1,12 @@
 import type { Command } from 'commander'
-import type { Table } from '../../app.ts'
+import type { Table } from '../../app/table.ts'
 import type { Config } from '../../config/schema.ts'
 import { EXIT, OperatorError } from '../../core/errors.ts'
-import type { KindName } from '../../kinds/index.ts'
+import type { TrialKindName } from '../../kinds/index.ts'
 import type { Trial } from '../../records/keys.ts'
 import { wantsColor, type Session } from '../io.ts'
 import type { ResultView } from '../result-view.ts'
+import type { ShowCodeFlags } from '../show-code.ts'
 import { addConfigFlags, addLocalFlag, loadSettings, type SettingFlags } from '../settings.ts'
 import type { Direction } from '../table.ts'
 
@@ -35,13 +36,26 @@ export function define(command: Command, session: Session): void {
         await showResults(kind, id, verb.opts<ResultFlags>(), session)
       })
   }
+  defineCode(command, session)
+}
+
+function defineCode(command: Command, session: Session): void {
+  const verb = command.command('code-exec').description('show what came of a program')
+  verb.argument('<id>', 'the job, as submit prints it')
+  addLocalFlag(addConfigFlags(verb))
+    .option('--watch', 'wait for its end')
+    .option('--json', 'print the stored item as JSON')
+    .action(async (id: string) => {
+      const { showCode } = await import('../show-code.ts')
+      await showCode(id, verb.opts<ShowCodeFlags>(), session)
+    })
 }
 
 type Format = 'text' | 'json' | 'csv'
 type Question = { one: Trial } | { matchId: string; participantId: string | undefined }
 
 async function showResults(
-  kind: KindName,
+  kind: TrialKindName,
   id: string | undefined,
   flags: ResultFlags,
   session: Session,
@@ -69,7 +83,7 @@ async function showResults(
 const WATCH_INTERVAL_MS = 2_000
 
 interface View {
-  kind: KindName
+  kind: TrialKindName
   format: Format
   watch: boolean
   session: Session

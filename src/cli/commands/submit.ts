@@ -1,9 +1,11 @@
 import type { Command } from 'commander'
-import type { Table } from '../../app.ts'
+import type { Table } from '../../app/table.ts'
 import { EXIT, OperatorError } from '../../core/errors.ts'
 import { formatJson, isJsonObject, type Json } from '../../core/json.ts'
 import type { Trial } from '../../records/keys.ts'
+import { addCodeFlags } from '../code-message.ts'
 import type { Session } from '../io.ts'
+import type { SubmitCodeFlags } from '../submit-code.ts'
 import { addConfigFlags, addLocalFlag, loadSettings, type SettingFlags } from '../settings.ts'
 
 interface SubmitFlags extends SettingFlags {
@@ -17,6 +19,11 @@ interface SubmitFlags extends SettingFlags {
 
 /** The verb `submit`. */
 export function define(command: Command, session: Session): void {
+  defineTrial(command, session)
+  defineCode(command, session)
+}
+
+function defineTrial(command: Command, session: Session): void {
   const evaluator = command.command('evaluator').description('hand in a solution; prints the id of its trial')
   addLocalFlag(addConfigFlags(evaluator))
     .option('--match <uuid>', 'the match')
@@ -30,6 +37,19 @@ export function define(command: Command, session: Session): void {
     .option('--json', 'print one line of JSON')
     .action(async () => {
       await submit(evaluator.opts<SubmitFlags>(), session)
+    })
+}
+
+function defineCode(command: Command, session: Session): void {
+  const code = command.command('code-exec').description('queue a program to run; prints the id of its job')
+  addLocalFlag(addConfigFlags(addCodeFlags(code)))
+    .option('--message-file <path>', 'the whole message as JSON; - reads it from standard input')
+    .option('--wait', "wait for the result and print it; ends with the program's exit code")
+    .option('--queue-timeout <seconds>', 'with --wait: how long it may stay unbegun (default: for ever)')
+    .option('--json', 'print one line of JSON')
+    .action(async (args: string[]) => {
+      const { submitCode } = await import('../submit-code.ts')
+      await submitCode(code.opts<SubmitCodeFlags>(), args, session)
     })
 }
 

@@ -1,7 +1,7 @@
-import type { Inspection, Inspector, QueueReport, TableReport } from '../../app.ts'
+import type { Inspection, Inspector, QueueReport, TableReport } from '../../app/table.ts'
 import type { Config } from '../../config/schema.ts'
 import { EXIT, OperatorError } from '../../core/errors.ts'
-import type { KindName } from '../../kinds/index.ts'
+import type { TrialKindName } from '../../kinds/index.ts'
 import { failed, failedBy, ok, unchecked, type Check, type Finding } from './finding.ts'
 
 /** Beyond it AWS refuses signatures, and so do those who check tokens. */
@@ -11,7 +11,7 @@ const SAFE_RECEIVE_COUNT = 10
 
 export interface AwsContext {
   config: Config
-  kinds: readonly KindName[]
+  kinds: readonly TrialKindName[]
   local: boolean
   /** Rejects when the servers of this machine can't be opened. */
   inspector: Promise<Inspector>
@@ -20,7 +20,7 @@ export interface AwsContext {
 
 /** What has been asked; each rejects with the signal's reason, or when the config does not name it. */
 interface Answers {
-  queues: Map<KindName, Promise<Inspection<QueueReport>>>
+  queues: Map<TrialKindName, Promise<Inspection<QueueReport>>>
   table: Promise<Inspection<TableReport>>
 }
 
@@ -126,7 +126,7 @@ async function checkQueue(asked: Promise<Inspection<QueueReport>>): Promise<Find
 
 async function checkRedrive(
   answer: Promise<Inspection<QueueReport>>,
-  kind: KindName,
+  kind: TrialKindName,
   { config }: AwsContext,
 ): Promise<Finding> {
   const report = await answer.catch(() => undefined)

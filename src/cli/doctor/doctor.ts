@@ -1,10 +1,10 @@
-import type { Inspector } from '../../app.ts'
+import type { Inspector } from '../../app/table.ts'
 import { ConfigError, formatProblem, type ConfigProblem, type Environment } from '../../config/problem.ts'
 import type { Need } from '../../config/checks.ts'
 import type { Config } from '../../config/schema.ts'
 import { messageOf } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
-import type { KindName } from '../../kinds/index.ts'
+import type { TrialKindName } from '../../kinds/index.ts'
 import type { OptHubEndpoints } from '../../matches/opthub/endpoints.ts'
 import { awsChecks } from './aws-checks.ts'
 import { engineChecks, findEngine } from './docker-checks.ts'
@@ -19,7 +19,7 @@ export interface DoctorOptions {
   dataDir: string
   local: boolean
   /** Undefined = those whose queue is set. */
-  kind: KindName | undefined
+  kind: TrialKindName | undefined
   /** A match of OptHub to look at. */
   matchId: string | undefined
   /** Reads the settings; throws ConfigError. */
@@ -104,7 +104,7 @@ function openInspection(
   { local, dataDir, log }: DoctorOptions,
   config: Config,
 ): { opened: Promise<Inspector>; close(): Promise<void> } {
-  const opened = import('../../app.ts').then(({ openInspector }) =>
+  const opened = import('../../app/table.ts').then(({ openInspector }) =>
     openInspector({ config, local, dataDir, log }),
   )
   opened.catch(() => undefined)
@@ -132,12 +132,12 @@ interface ReadSettings {
   finding: Finding
   /** Undefined when they can't be used at all. */
   config: Config | undefined
-  kinds: readonly KindName[]
+  kinds: readonly TrialKindName[]
 }
 
 /** The settings as far as they can be used: what is missing fails the check, and the others go on without. */
 async function readSettings(options: DoctorOptions): Promise<ReadSettings> {
-  const kindsOf = (config: Config): KindName[] => {
+  const kindsOf = (config: Config): TrialKindName[] => {
     if (options.kind !== undefined) return [options.kind]
     const set = KINDS.filter((kind) => config[`${kind}_queue_url`] !== undefined)
     return options.local || set.length === 0 ? [...KINDS] : set

@@ -2,7 +2,7 @@ import type { Config } from '../../config/schema.ts'
 import type { Environment } from '../../config/problem.ts'
 import { OperatorError } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
-import type { KindName } from '../../kinds/index.ts'
+import type { TrialKindName } from '../../kinds/index.ts'
 import { needOfOptHub } from '../../matches/choose-source.ts'
 import type { Match } from '../../matches/matches.ts'
 import type { OptHubEndpoints } from '../../matches/opthub/endpoints.ts'
@@ -12,7 +12,7 @@ import { failed, failedBy, ok, unchecked, type Check, type Finding } from './fin
 
 export interface MatchContext {
   config: Config
-  kinds: readonly KindName[]
+  kinds: readonly TrialKindName[]
   local: boolean
   environment: Environment
   found: Promise<FoundEngine>
@@ -28,7 +28,10 @@ const ASK_ADMINISTRATOR =
   "Check the UUID, and log in with the competition administrator's account: `opthub-runner login`."
 
 /** Which of a match's images a kind runs. */
-const PART = { evaluator: 'problem', scorer: 'indicator' } as const satisfies Record<KindName, keyof Match>
+const PART = { evaluator: 'problem', scorer: 'indicator' } as const satisfies Record<
+  TrialKindName,
+  keyof Match
+>
 
 /** Matches, their images, and the login that they need where they are OptHub's. */
 export function matchChecks(context: MatchContext): Check[] {
@@ -55,7 +58,7 @@ function isAmong(ids: readonly string[], matchId: string): boolean {
   return ids.some((id) => id.toLowerCase() === matchId.toLowerCase())
 }
 
-function judgeMatches({ matches }: Config, kinds: readonly KindName[]): Finding {
+function judgeMatches({ matches }: Config, kinds: readonly TrialKindName[]): Finding {
   const entries = Object.entries(matches)
   for (const kind of kinds) {
     const part = PART[kind]
@@ -134,7 +137,7 @@ async function checkLogin(
   }
 }
 
-async function resolveMatch(matchId: string, kind: KindName, context: MatchContext): Promise<Match> {
+async function resolveMatch(matchId: string, kind: TrialKindName, context: MatchContext): Promise<Match> {
   const { environment, endpoints, dataDir, log, signal } = context
   const { connectOptHub } = await import('../../matches/opthub/opthub.ts')
   const options = {
@@ -155,7 +158,7 @@ async function resolveMatch(matchId: string, kind: KindName, context: MatchConte
 
 async function checkResolved(
   resolved: Promise<Match | undefined>,
-  kind: KindName,
+  kind: TrialKindName,
   context: MatchContext,
 ): Promise<Finding> {
   const match = await resolved.catch(() => undefined)

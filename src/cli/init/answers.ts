@@ -1,8 +1,8 @@
-import type { KindName } from '../../kinds/index.ts'
+import type { TrialKindName } from '../../kinds/index.ts'
 
 /** What a config file is written from; keys and values as they will stand in it. */
 export interface Answers {
-  kinds: readonly KindName[]
+  kinds: readonly TrialKindName[]
   /** This machine's own queues and table. */
   local: boolean
   /** By the names of the config's keys; what is left out is not written. */

@@ -1,12 +1,12 @@
 import { configSchema } from '../../config/schema.ts'
 import { EXIT, OperatorError } from '../../core/errors.ts'
-import type { KindName } from '../../kinds/index.ts'
+import type { TrialKindName } from '../../kinds/index.ts'
 import type { Answers, SettingKey } from './answers.ts'
 import type { Asker } from './asker.ts'
 
 /** What commander makes of the flags of `init`. */
 export interface InitFlags {
-  kind?: KindName
+  kind?: TrialKindName
   local?: true
   evaluatorQueueUrl?: string
   scorerQueueUrl?: string
@@ -98,7 +98,7 @@ function checkFlags({ local, secretAccessKey, accessKeyId, ...flags }: InitFlags
   }
 }
 
-async function askKinds({ asker, flags }: InterviewOptions): Promise<readonly KindName[]> {
+async function askKinds({ asker, flags }: InterviewOptions): Promise<readonly TrialKindName[]> {
   if (flags.kind !== undefined) return [flags.kind]
   const given = KINDS.filter((kind) => flags[FLAGS[kind].property] !== undefined)
   if (given.length > 0 && !asker.isPerson) return given
@@ -134,7 +134,7 @@ const FLAGS = {
 type Settings = Answers['settings']
 
 async function askQueue(
-  kind: KindName,
+  kind: TrialKindName,
   settings: Settings,
   { asker, flags }: InterviewOptions,
 ): Promise<void> {
@@ -202,7 +202,7 @@ async function askCredentials(settings: Settings, { asker, flags }: InterviewOpt
 }
 
 async function askMatch(
-  kinds: readonly KindName[],
+  kinds: readonly TrialKindName[],
   local: boolean,
   options: InterviewOptions,
 ): Promise<Answers['match']> {
@@ -233,7 +233,7 @@ async function askMatch(
 }
 
 async function askImage(
-  kind: KindName,
+  kind: TrialKindName,
   suggested: string | undefined,
   { asker, flags }: InterviewOptions,
 ): Promise<string> {

@@ -1,5 +1,6 @@
 import { ImageError, type Mount, type TaskLimits, type TaskSpec } from '../executor.ts'
 import type { OwnerId } from './owner.ts'
+import { NO_SETTING, wallConfig, wallMounts, type WallSetting } from './walls.ts'
 
 /** Labels of our containers; nothing without them is ever touched. */
 export const LABELS = {
@@ -25,6 +26,8 @@ export interface Setting {
   networkMode: string
   /** /etc/hosts of a container without network, on the engine's machine; the engine makes none there. */
   hostsFile: string | undefined
+  /** For a task with walls. */
+  walls?: WallSetting | undefined
 }
 
 /** Most of a kept container's log, in two files. */
@@ -33,21 +36,27 @@ const KEPT_LOG = { 'max-size': '32m', 'max-file': '2' }
 /** A task, as far as only an engine knows what it needs. */
 export interface ContainerSpec extends TaskSpec {
   deviceRequests?: readonly object[]
+  /** Takes the place of the image's own. */
+  entrypoint?: readonly string[]
+  /** It may look at its working folder, and change nothing there. */
+  isWorkdirReadOnly?: boolean
 }
 
 /** The body of a create request. ImageError for what no engine could start. */
 export function containerBody(spec: ContainerSpec, ownership: Ownership, setting: Setting): object {
-  const { limits, keep, gpus } = spec
-  const mounts = mountsOf(spec, setting)
+  const { limits, keep, gpus, walls } = spec
+  const labels = labelsOf(spec.kind, keep, ownership)
+  const mounts = mountsOf(spec, setting, labels)
   assertNoNul(spec)
   return {
-    Image: spec.image,
+    Image: setting.walls?.image ?? spec.image,
+    ...(spec.entrypoint === undefined ? {} : { Entrypoint: spec.entrypoint }),
     ...(spec.command === undefined ? {} : { Cmd: spec.command }),
     Env: Object.entries(spec.environment).map(([name, value]) => `${name}=${value}`),
     ...(spec.workdir === undefined ? {} : { WorkingDir: spec.workdir }),
     ...(limits.user === undefined ? {} : { User: limits.user }),
     Labels: {
-      ...labelsOf(spec.kind, keep, ownership),
+      ...labels,
       ...(typeof gpus === 'object' ? { [LABELS.gpus]: gpus.join(',') } : {}),
     },
     AttachStdin: true,
@@ -62,10 +71,11 @@ export function containerBody(spec: ContainerSpec, ownership: Ownership, setting
     ...(limits.network === 'none' ? { NetworkDisabled: true } : {}),
     HostConfig: {
       ...hostLimits(limits),
+      ...(walls === undefined ? {} : wallConfig(walls, setting.walls ?? NO_SETTING)),
       // Both together: the engine then makes no network at all, which is quicker than an empty one.
       NetworkMode: limits.network === 'none' ? 'none' : setting.networkMode,
       ...(spec.deviceRequests === undefined ? {} : { DeviceRequests: spec.deviceRequests }),
-      ...(mounts.length === 0 ? {} : { Mounts: mounts.map(bind) }),
+      ...(mounts.length === 0 ? {} : { Mounts: mounts }),
       LogConfig: keep ? { Type: 'json-file', Config: KEPT_LOG } : { Type: 'none', Config: {} },
       // It would take the exit state with it.
       AutoRemove: false,
@@ -87,10 +97,19 @@ export function labelsOf(kind: string, keep: boolean, ownership: Ownership): Rec
 
 const HOSTS = '/etc/hosts'
 
-function mountsOf({ limits, mounts = [] }: TaskSpec, { hostsFile }: Setting): readonly Mount[] {
-  if (limits.network !== 'none' || hostsFile === undefined) return mounts
-  if (mounts.some(({ target }) => target === HOSTS)) return mounts
-  return [...mounts, { source: hostsFile, target: HOSTS, readOnly: true }]
+function mountsOf(spec: ContainerSpec, setting: Setting, labels: Record<string, string>): object[] {
+  const { limits, mounts = [], walls, isWorkdirReadOnly: isReadOnly = false } = spec
+  const binds = [...mounts, ...ownHosts(spec, setting)]
+  if (walls === undefined) return binds.map(bind)
+  const taken = [...binds.map(({ target }) => target), ...Object.keys(limits.tmpfs ?? {})]
+  const more = wallMounts(walls, setting.walls ?? NO_SETTING, { labels, isReadOnly, taken })
+  return [...binds.map(bind), ...more]
+}
+
+function ownHosts({ limits, mounts = [] }: TaskSpec, { hostsFile }: Setting): Mount[] {
+  if (limits.network !== 'none' || hostsFile === undefined) return []
+  if (mounts.some(({ target }) => target === HOSTS)) return []
+  return [{ source: hostsFile, target: HOSTS, readOnly: true }]
 }
 
 /** In this form the engine refuses a source that is not there, and makes no folder in its place. */

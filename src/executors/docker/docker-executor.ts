@@ -2,8 +2,17 @@ import { availableParallelism } from 'node:os'
 import { systemClock, type Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
 import { Slots } from '../../core/slots.ts'
-import { ImageError, type Capacity, type Executor, type Task, type TaskSpec } from '../executor.ts'
+import {
+  ImageError,
+  type Capacity,
+  type Executor,
+  type Task,
+  type TaskSpec,
+  type WallChecks,
+  type Workdirs,
+} from '../executor.ts'
 import { ping } from './connect.ts'
+import { ControlGroups } from './control-groups.ts'
 import type { Environment } from './docker-config.ts'
 import type { Engine } from './engine.ts'
 import { createImages, type ImageSettings } from './engine-images.ts'
@@ -14,12 +23,16 @@ import { GpuHandover, type GpuMode } from './gpus.ts'
 import { withHostPaths, type PathRule } from './host-paths.ts'
 import { HostView } from './host-view.ts'
 import { HostsFile } from './hosts-file.ts'
-import type { Ownership } from './container.ts'
+import { Internets } from './internet.ts'
+import type { ContainerSpec, Ownership } from './container.ts'
 import { currentOwner, type OwnerId } from './owner.ts'
 import { withPlatforms } from './platform.ts'
 import { reap } from './reap.ts'
 import { Removals } from './removals.ts'
 import { startTask, type StartServices } from './start.ts'
+import { WallTrial } from './wall-trial.ts'
+import { withinWalls } from './walls.ts'
+import { DockerWorkdir, openWorkdir } from './workdir.ts'
 
 export interface DockerExecutorOptions extends ImageSettings {
   /** From `connectEngine`; closed with the executor. */
@@ -43,7 +56,7 @@ export interface DockerExecutorOptions extends ImageSettings {
 }
 
 /** An executor that runs each task in a container of a Docker engine. */
-export function createDockerExecutor(options: DockerExecutorOptions): Executor {
+export function createDockerExecutor(options: DockerExecutorOptions): Executor & Workdirs & WallChecks {
   const { engine, log, platform, isFleeting = false, clock = systemClock } = options
   const removals = new Removals(engine, clock, log)
   const host = new HostView(engine)
@@ -60,8 +73,35 @@ export function createDockerExecutor(options: DockerExecutorOptions): Executor {
     ...{ engine, host, removals, starts, ownership, clock, log },
     isWanted: !isFleeting,
   })
+  const internets = new Internets({
+    ...{ engine, host, removals, ownership, clock },
+    pull: (image, signal) => images.ensure(image, platform, signal),
+  })
   const hosts = new HostsFile(inHostPaths)
   const gpus = new GpuHandover(engine, options.gpuMode ?? 'auto', log)
+  const groups = new ControlGroups(engine, owner, log)
+  const walls = new WallTrial(engine, removals, ownership)
+  const start = async (given: ContainerSpec, signal: AbortSignal, onPhase: OnPhase): Promise<Task> => {
+    const spec = withinWalls(given)
+    const workdir = spec.walls?.workdir
+    if (workdir instanceof DockerWorkdir) workdir.noteTask(spec.limits)
+    images.assertAllowed(spec.image)
+    const services: StartServices = {
+      ...{ engine, host, removals, holders, internets, hosts, groups, starts, awaitsRemoval: isFleeting },
+      ...{ ownership: await ownership(), platform, clock, log },
+    }
+    const begin = async (): Promise<Task> =>
+      await gpus.start(await inHostPaths(spec), (each) => startTask(services, each, signal, onPhase))
+    return await begin().catch(async (error: unknown) => {
+      const isMissing = error instanceof ImageError && error.reason === 'not_found'
+      const wanted = spec.limits.platform ?? platform
+      if (isMissing && (await images.restore(spec.image, wanted, signal))) return await begin()
+      if (spec.walls !== undefined) await walls.blame(error, spec.limits.runtime, signal)
+      throw await withPlatforms(engine, spec.image, error)
+    })
+  }
+  const startAtOnce = (spec: ContainerSpec, signal: AbortSignal): Promise<Task> =>
+    start(spec, signal, () => undefined)
   return {
     name: 'docker',
     probe: (signal) =>
@@ -70,22 +110,13 @@ export function createDockerExecutor(options: DockerExecutorOptions): Executor {
         await disk.ensure(signal)
       }),
     pull: (image, signal, wanted) => atTheBorder(() => images.ensure(image, wanted ?? platform, signal)),
-    start: (spec, signal, onPhase = () => undefined) =>
-      atTheBorder(async () => {
-        images.assertAllowed(spec.image)
-        const services: StartServices = {
-          ...{ engine, host, removals, holders, hosts, starts, awaitsRemoval: isFleeting },
-          ...{ ownership: await ownership(), platform, clock, log },
-        }
-        const begin = async (): Promise<Task> =>
-          await gpus.start(await inHostPaths(spec), (each) => startTask(services, each, signal, onPhase))
-        return await begin().catch(async (error: unknown) => {
-          const isMissing = error instanceof ImageError && error.reason === 'not_found'
-          const wanted = spec.limits.platform ?? platform
-          if (isMissing && (await images.restore(spec.image, wanted, signal))) return await begin()
-          throw await withPlatforms(engine, spec.image, error)
-        })
-      }),
+    start: (spec, signal, onPhase = () => undefined) => atTheBorder(() => start(spec, signal, onPhase)),
+    openWorkdir: (spec, signal) =>
+      atTheBorder(() =>
+        openWorkdir({ engine, removals, ownership, starts, start: startAtOnce, isFleeting }, spec, signal),
+      ),
+    assertWalls: (runtime, signal) => atTheBorder(() => walls.assert(runtime, signal)),
+    assertInternet: (internet, signal) => atTheBorder(() => internets.assert(internet, signal)),
     capacity: (signal) => atTheBorder(() => capacityOf(engine, options.environment, signal)),
     reap: (signal) =>
       atTheBorder(async () => {
@@ -94,18 +125,22 @@ export function createDockerExecutor(options: DockerExecutorOptions): Executor {
         await removals.settle()
         const retried = await removals.retry()
         await images.tidy()
-        return retried + (await reap({ engine, removals, owner: await owner(), clock, log, signal }))
+        return retried + (await reap({ engine, removals, groups, owner: await owner(), clock, log, signal }))
       }),
     close: async () => {
       images.close()
       await holders.close()
+      internets.close()
       await removals.settle()
       await removals.retry()
+      await groups.settle()
       await hosts.remove()
       engine.close()
     },
   }
 }
+
+type OnPhase = NonNullable<Parameters<Executor['start']>[2]>
 
 async function capacityOf(engine: Engine, environment: Environment, signal: AbortSignal): Promise<Capacity> {
   const info = (await engine.json('GET', '/info', { signal })) as { NCPU: number; MemTotal: number }

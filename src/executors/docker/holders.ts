@@ -207,10 +207,17 @@ interface Inspected {
   State: { Running: boolean }
 }
 
+/** A container whose network a task joins. */
+export interface NetworkHolder {
+  readonly id: string
+  /** Whether it surely runs. */
+  isAlive(): boolean
+}
+
 /** Where a task's container gets its network from. */
 export interface Seat {
   /** Undefined = it sets up a network of its own. */
-  readonly holder: Holder | undefined
+  readonly holder: NetworkHolder | undefined
   /** Gives the place back; `isDead` = no program of the task can run any more. */
   leave(isDead: boolean): void
 }

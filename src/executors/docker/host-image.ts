@@ -25,18 +25,26 @@ export async function importHostNodeImage(
   engine: Engine,
   { tag, files, command, environment = {}, nodePath }: HostImageRequest,
 ): Promise<{ id: string; made: boolean }> {
-  const node = await realpath(nodePath)
   const entries: TarEntry[] = [
     { path: '/tmp', type: 'folder', mode: 0o1777 },
     { path: '/etc/passwd', type: 'text', content: 'root:x:0:0:root:/root:/bin/false\n' },
     { path: '/etc/group', type: 'text', content: 'root:x:0:\n' },
+    ...(await hostNode(nodePath)),
+    ...Object.entries(files).map(([path, content]): TarEntry => ({ path, type: 'text', content })),
+  ]
+  return await importImage(engine, { tag, entries, command, environment })
+}
+
+/** A Node binary of this machine with the libraries that it uses; in the image it is `/usr/bin/node`. */
+export async function hostNode(nodePath: string): Promise<TarEntry[]> {
+  const node = await realpath(nodePath)
+  const entries: TarEntry[] = [
     // At its own path, since it may find its libraries from there.
     { path: node, type: 'file', from: node },
     ...(await sharedObjects(node)).map((path): TarEntry => ({ path, type: 'file', from: path })),
-    ...Object.entries(files).map(([path, content]): TarEntry => ({ path, type: 'text', content })),
   ]
   if (node !== '/usr/bin/node') entries.push({ path: '/usr/bin/node', type: 'link', target: node })
-  return await importImage(engine, { tag, entries, command, environment })
+  return entries
 }
 
 /** The libraries that a Node process has loaded, by its own report; the dynamic loader is among them. */

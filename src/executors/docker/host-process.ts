@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { kill } from 'node:process'
+import type { Usage } from '../executor.ts'
 
 /** The kernel has begun to take the process apart (PF_EXITING in the kernel's sched.h). */
 const EXITING = 0x4
@@ -40,6 +42,15 @@ export class HostProcess {
     )
   }
 
+  /** Ends it and with it, since it is its container's first one, all others in there. Never throws. */
+  kill(): void {
+    try {
+      if (this.isAlive()) kill(this.pid, 'SIGKILL')
+    } catch {
+      // It is not ours to end; the engine will.
+    }
+  }
+
   /** What its whole container occupies, else what it occupies itself, in bytes. */
   memoryBytes(): number | undefined {
     const bytes = this.#groupBytes() ?? this.#residentBytes()
@@ -47,15 +58,34 @@ export class HostProcess {
     return this.isAlive() ? bytes : undefined
   }
 
+  /** What its container has used until now; undefined when it has ended. */
+  usage(): Usage | undefined {
+    const v1 = this.#groupNumber('cpuacct', 'cpuacct.usage', /^(\d+)$/m)
+    const v2 = this.#groupNumber('', 'cpu.stat', /^usage_usec (\d+)$/m)
+    const cpuMs = v1 === undefined ? (v2 ?? 0) / 1e3 : v1 / 1e6
+    const peak =
+      this.#groupNumber('memory', 'memory.max_usage_in_bytes', /^(\d+)$/m) ??
+      this.#groupNumber('', 'memory.peak', /^(\d+)$/m) ??
+      this.#groupBytes()
+    return this.isAlive() ? { cpuMs, memoryPeakBytes: peak ?? 0 } : undefined
+  }
+
   /** By its control group; undefined where that is not mounted in the usual place. */
   #groupBytes(): number | undefined {
+    return (
+      this.#groupNumber('memory', 'memory.usage_in_bytes', /^(\d+)$/m) ??
+      this.#groupNumber('', 'memory.current', /^(\d+)$/m)
+    )
+  }
+
+  /** What a file of its control group says, in the tree of this resource; '' = the one tree of all. */
+  #groupNumber(tree: string, file: string, pattern: RegExp): number | undefined {
     const groups = readNow(`/proc/${this.pid}/cgroup`) ?? ''
-    const v1 = /^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(.*)$/m.exec(groups)?.[1]
-    const v2 = /^0::(.*)$/m.exec(groups)?.[1]
-    const text =
-      (v1 === undefined ? undefined : readNow(`/sys/fs/cgroup/memory${v1}/memory.usage_in_bytes`)) ??
-      (v2 === undefined ? undefined : readNow(`/sys/fs/cgroup${v2}/memory.current`))
-    return text !== undefined && /^\d+\s*$/.test(text) ? Number(text) : undefined
+    const line = new RegExp(tree === '' ? '^0::(.*)$' : `^\\d+:(?:[^:]*,)?${tree}(?:,[^:]*)?:(.*)$`, 'm')
+    const group = line.exec(groups)?.[1]
+    const text = group === undefined ? undefined : readNow(`/sys/fs/cgroup/${tree}${group}/${file}`)
+    const digits = pattern.exec(text ?? '')?.[1]
+    return digits === undefined ? undefined : Number(digits)
   }
 
   #residentBytes(): number | undefined {

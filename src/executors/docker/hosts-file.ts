@@ -1,7 +1,6 @@
-import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { currentProcessId, processState } from '../../core/process-id.ts'
+import { makeOwnFolder, removeOrphanFolders } from '../../core/own-folder.ts'
 import type { TaskSpec } from '../executor.ts'
 
 /** As the engine writes it for a container with a network, less the container's own name. */
@@ -13,10 +12,8 @@ ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 `
 
-/** Begins the names of our folders, each of which tells whose it is. */
+/** Begins the names of our folders. */
 const PREFIX = 'opthub-runner-hosts-'
-/** Stands where the id of a process has colons, which would cut a path in two. */
-const SEPARATOR = '_'
 
 /**
  * The /etc/hosts of containers without network. Its name is one that no other machine has, so that an engine which
@@ -50,9 +47,8 @@ export class HostsFile {
   }
 
   async #write(task: TaskSpec): Promise<string | undefined> {
-    const owner = (await currentProcessId())?.replaceAll(':', SEPARATOR) ?? ''
-    this.#folder = mkdtemp(join(tmpdir(), `${PREFIX}${owner}${SEPARATOR}`))
-    void removeOrphans()
+    this.#folder = makeOwnFolder(PREFIX)
+    void removeOrphanFolders(PREFIX)
     const path = join(await this.#folder, 'hosts')
     // Set explicitly: everybody in the container may read it, whatever this process lets others do.
     await writeFile(path, TEXT)
@@ -60,16 +56,5 @@ export class HostsFile {
     const mounts = [{ source: path, target: '/etc/hosts', readOnly: true }]
     const there = await this.#inHostPaths({ ...task, mounts })
     return there.mounts?.[0]?.source
-  }
-}
-
-/** Removes what runners left behind that were killed. */
-async function removeOrphans(): Promise<void> {
-  const names = await readdir(tmpdir()).catch(() => [])
-  for (const name of names.filter((each) => each.startsWith(PREFIX))) {
-    const owner = name.slice(PREFIX.length, name.lastIndexOf(SEPARATOR)).replaceAll(SEPARATOR, ':')
-    if ((await processState(owner)) !== 'dead') continue
-    // Another user's can't be removed, and are none of our business.
-    await rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => undefined)
   }
 }

@@ -7,14 +7,14 @@ import { pulledImages } from './engine-images.ts'
 import { surroundingError } from './errors.ts'
 import { CONTENT_LABEL } from './import-image.ts'
 import type { PulledImage } from './pulled-images.ts'
-import { ownedContainers } from './reap.ts'
+import { ownedContainers, ownedVolumes, removeVolume } from './reap.ts'
 import { planRemoval, removeName, removePulled, usedImageIds } from './remove-image.ts'
 import { Removals } from './removals.ts'
 
 /** Something of ours that can go. */
 export interface Leftover {
-  what: 'container' | 'pulled image' | 'made image'
-  /** `sha256:…` for an image. */
+  what: 'container' | 'volume' | 'pulled image' | 'made image'
+  /** `sha256:…` for an image, the name of a volume. */
   id: string
   /** For people. */
   name: string
@@ -39,8 +39,8 @@ export interface LeftoverOptions {
 const MADE = /^opthub-runner(-demo)?\//
 
 /**
- * What runners have left behind on an engine: containers whose runner is dead, images that they pulled, images that they
- * made. Of the images those that no container uses, save such as are to go. RetryableError when the engine fails.
+ * What runners have left behind on an engine: containers and volumes whose runner is dead, images that they pulled, images
+ * that they made. Of the images those that no container uses, save such as are to go. RetryableError when the engine fails.
  */
 export async function findLeftovers(engine: Engine, options: LeftoverOptions): Promise<Leftover[]> {
   try {
@@ -49,6 +49,8 @@ export async function findLeftovers(engine: Engine, options: LeftoverOptions): P
     const usedIds = await usedImageIds(engine, options.signal, (id) => !going.has(id))
     return [
       ...containers,
+      // After the containers that use them.
+      ...(await leftVolumes(engine, options)),
       ...(await leftPulled(engine, usedIds, options)),
       ...(await leftMade(engine, usedIds, options)),
     ]
@@ -76,7 +78,7 @@ async function leftContainers(
   return owned
     .filter(({ isLeft }) => all || isLeft)
     .map(({ container: { Id: id, Names: names, Labels: labels, State: state }, isLeft }) => {
-      const runner = `${labels[LABELS.process] ?? 'a runner'}${isLeft ? ', which is dead' : ', which may live'}`
+      const runner = runnerOf(labels, isLeft)
       return {
         what: 'container',
         id,
@@ -89,6 +91,28 @@ async function leftContainers(
         },
       }
     })
+}
+
+async function leftVolumes(
+  engine: Engine,
+  { all, clock, log, signal }: LeftoverOptions,
+): Promise<Leftover[]> {
+  const removals = new Removals(engine, clock, log)
+  const owned = await ownedVolumes(engine, clock, signal)
+  return owned
+    .filter(({ isLeft }) => all || isLeft)
+    .map(({ name, labels, isLeft }) => ({
+      what: 'volume',
+      id: name,
+      name,
+      detail: `of ${runnerOf(labels, isLeft)}`,
+      sizeBytes: 0,
+      remove: () => removeVolume(removals, name),
+    }))
+}
+
+function runnerOf(labels: Readonly<Record<string, string>>, isDead: boolean): string {
+  return `${labels[LABELS.process] ?? 'a runner'}${isDead ? ', which is dead' : ', which may live'}`
 }
 
 async function leftPulled(

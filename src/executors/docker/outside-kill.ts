@@ -36,25 +36,37 @@ export function spanByOurClock(created: Date, now: Date): Span {
   return { since: nanoseconds(created.toISOString()) - BEFORE_NS, until: nanoseconds(now.toISOString()) }
 }
 
+/** What the engine has noted of a container in a span. */
+export interface Notes {
+  /** It was signalled through the engine. */
+  kill: boolean
+  /** Memory ran out in it. The engine forgets that in the container's state when it hears of the end first. */
+  oom: boolean
+}
+
 /**
- * Whether a container that has ended was signalled through the engine: by somebody's `docker stop` or by the stop of
- * the engine itself. No exit code shows it, since a program may choose any, and nothing inside a container can forge
- * it. A kill is noted before the engine tells of the end that it brings. RetryableError('engine') when the engine takes
+ * What the engine has noted of a container that has ended. A kill is one through the engine: by somebody's `docker
+ * stop` or by the stop of the engine itself. No exit code shows it, since a program may choose any, and nothing inside
+ * a container can forge it. A kill is noted before the engine tells of the end that it brings. RetryableError('engine') when the engine takes
  * no new connections: then it is stopping right now.
  */
-export async function wasKilledFromOutside(engine: Engine, id: string, span: Span): Promise<boolean> {
+export async function notesOf(engine: Engine, id: string, span: Span): Promise<Notes> {
   const query = {
     since: timestamp(span.since),
     until: timestamp(span.until),
-    filters: JSON.stringify({ type: ['container'], container: [id], event: ['kill'] }),
+    filters: JSON.stringify({ type: ['container'], container: [id], event: ['kill', 'oom'] }),
   }
+  const notes = { kill: false, oom: false }
   try {
     const response = await engine.open('GET', '/events', { query, fresh: true, silenceMs: 30_000 })
-    for await (const _event of jsonLines(response, engine.label)) return true
-    return false
+    for await (const event of jsonLines(response, engine.label)) {
+      const { Action: action } = event as { Action?: string }
+      if (action === 'kill' || action === 'oom') notes[action] = true
+    }
+    return notes
   } catch (error) {
     // An engine without a record of events can't tell.
-    if (error instanceof EngineError) return false
+    if (error instanceof EngineError) return notes
     throw error
   }
 }

@@ -12,15 +12,18 @@ const IN_BACKGROUND = 2
 /** `settle` waits no longer. */
 const SETTLE_MS = 30_000
 
+/** A container by id or name, or a volume by its name. */
+export type Doomed = string | { volume: string }
+
 /** Removes containers, at once or behind the job's back, and remembers those that could not be removed yet. */
 export class Removals {
   readonly #engine: Engine
   readonly #clock: Clock
   readonly #log: Logger
-  /** Ids or names of containers that must go and are perhaps still there. */
-  readonly #left = new Set<string>()
-  /** Ids of containers that have ended, to be removed when it is their turn. */
-  readonly #queue: string[] = []
+  /** What must go and is perhaps still there, by its path in the engine's API. */
+  readonly #left = new Map<string, Doomed>()
+  /** What nobody uses any more, to be removed when it is its turn; what stands together goes in this order. */
+  readonly #queue: (readonly Doomed[])[] = []
   readonly #workers = new Set<Promise<void>>()
 
   constructor(engine: Engine, clock: Clock, log: Logger) {
@@ -29,9 +32,9 @@ export class Removals {
     this.#log = log
   }
 
-  /** Removes a container soon, and lets nobody wait for it. */
-  later(container: string): void {
-    this.#queue.push(container)
+  /** Removes these soon, one after the other, and lets nobody wait for it. */
+  later(...doomed: readonly Doomed[]): void {
+    this.#queue.push(doomed)
     if (this.#workers.size >= IN_BACKGROUND) return
     const worker = this.#work().finally(() => {
       this.#workers.delete(worker)
@@ -49,25 +52,26 @@ export class Removals {
 
   async #work(): Promise<void> {
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      await this.remove(next)
+      for (const each of next) await this.remove(each)
     }
   }
 
   /**
-   * Kills and removes a container with its anonymous volumes; says whether it is gone. Never throws: what fails is
-   * tried again by `retry`.
+   * Kills and removes a container with its anonymous volumes, or a volume; says whether it is gone. Never throws: what
+   * fails is tried again by `retry`.
    */
-  async remove(container: string): Promise<boolean> {
+  async remove(doomed: Doomed): Promise<boolean> {
     for (let n = 0; n < TRIES; n += 1) {
       if (n > 0) await this.#clock.sleep(retryPauseMs(n - 1, 200, 1000))
       try {
-        await this.removeNow(container)
+        await this.removeNow(doomed)
         return true
       } catch (error) {
         if (n + 1 < TRIES) continue
-        this.#left.add(container)
-        this.#log.warn('A container could not be removed; trying again later', {
-          container,
+        this.#left.set(pathOf(doomed), doomed)
+        const what = typeof doomed === 'string' ? 'container' : 'volume'
+        this.#log.warn(`A ${what} could not be removed; trying again later`, {
+          ...fieldsOf(doomed),
           error: messageOf(error),
         })
       }
@@ -78,27 +82,39 @@ export class Removals {
   /** One more try for all that is left; says how many went. */
   async retry(): Promise<number> {
     let removed = 0
-    for (const container of this.#left) {
+    for (const doomed of this.#left.values()) {
       try {
-        if (await this.removeNow(container)) removed += 1
+        if (await this.removeNow(doomed)) removed += 1
       } catch (error) {
-        this.#log.debug("A container still can't be removed", { container, error: messageOf(error) })
+        const what = typeof doomed === 'string' ? 'container' : 'volume'
+        this.#log.debug(`A ${what} still can't be removed`, { ...fieldsOf(doomed), error: messageOf(error) })
       }
     }
     return removed
   }
 
-  /** One try; resolves when the container is gone. False = it was not there any more. */
-  async removeNow(container: string): Promise<boolean> {
-    const path = `/containers/${encodeURIComponent(container)}`
+  /** One try; resolves when it is gone. False = it was not there any more. */
+  async removeNow(doomed: Doomed): Promise<boolean> {
+    const path = pathOf(doomed)
+    const query = typeof doomed === 'string' ? { force: '1', v: '1' } : {}
     let wasThere = true
     try {
-      await this.#engine.json('DELETE', path, { query: { force: '1', v: '1' }, silenceMs: SILENCE_MS })
+      await this.#engine.json('DELETE', path, { query, silenceMs: SILENCE_MS })
     } catch (error) {
       if (!(error instanceof EngineError && error.status === 404)) throw error
       wasThere = false
     }
-    this.#left.delete(container)
+    this.#left.delete(path)
     return wasThere
   }
+}
+
+function pathOf(doomed: Doomed): string {
+  return typeof doomed === 'string'
+    ? `/containers/${encodeURIComponent(doomed)}`
+    : `/volumes/${encodeURIComponent(doomed.volume)}`
+}
+
+function fieldsOf(doomed: Doomed): { container: string } | { volume: string } {
+  return typeof doomed === 'string' ? { container: doomed } : doomed
 }

@@ -1,15 +1,23 @@
+import { RetryableError } from '../../core/errors.ts'
 import type { Slots } from '../../core/slots.ts'
-import type { Task, TaskSpec } from '../executor.ts'
-import { containerBody, type Ownership } from './container.ts'
+import { ImageError, type Task } from '../executor.ts'
+import { containerBody, type ContainerSpec, type Ownership } from './container.ts'
+import type { ControlGroup, ControlGroups } from './control-groups.ts'
 import type { Engine } from './engine.ts'
 import { EngineError, startError } from './errors.ts'
 import type { Holders, Seat } from './holders.ts'
 import type { HostsFile } from './hosts-file.ts'
+import type { Internets } from './internet.ts'
+import { findImage } from './stored-image.ts'
 import { DockerTask, type Connections, type TaskServices } from './task.ts'
+import { meterOf } from './usage.ts'
+import type { WallSetting } from './walls.ts'
 
 export interface StartServices extends TaskServices {
   holders: Holders
+  internets: Internets
   hosts: HostsFile
+  groups: ControlGroups
   /** Places for starts that are under way: more of them than the engine has processors would only hinder each other. */
   starts: Slots
   ownership: Ownership
@@ -25,7 +33,7 @@ const START_SILENCE_MS = 300_000
 /** Creates a container, attaches to it, starts it. When that fails nothing is left behind. */
 export async function startTask(
   services: StartServices,
-  spec: TaskSpec,
+  spec: ContainerSpec,
   signal: AbortSignal,
   onPhase: OnPhase,
 ): Promise<Task> {
@@ -45,12 +53,13 @@ export async function startTask(
 /** Takes a way round what only makes a start quicker or a container more comfortable, when the engine refuses that. */
 async function startWhereItGoes(
   services: StartServices,
-  spec: TaskSpec,
+  spec: ContainerSpec,
   signal: AbortSignal,
   onPhase: OnPhase,
 ): Promise<Task> {
-  const { holders, hosts, log } = services
-  let seat = holders.seat(spec)
+  const { holders, internets, hosts, log } = services
+  const internet = spec.walls?.internet
+  let seat = internet === undefined ? holders.seat(spec) : await internets.seat(internet, signal)
   for (;;) {
     const hostsFile = spec.limits.network === 'none' ? await hosts.path(spec) : undefined
     try {
@@ -68,6 +77,9 @@ async function startWhereItGoes(
         refusal !== undefined &&
         (refusal.message.includes(holder.id) || !holder.isAlive())
       seat.leave(!isGone)
+      if (isGone && internet !== undefined) {
+        throw new RetryableError('engine', "The job's network was gone before it started", { cause: error })
+      }
       if (!isGone) throw error
       log.debug('A network that was set up ahead is gone; the container gets one of its own')
       seat = holders.ownSeat(spec)
@@ -82,8 +94,46 @@ function causeOf(error: unknown): EngineError | undefined {
 
 async function startOnce(
   services: StartServices,
-  spec: TaskSpec,
+  spec: ContainerSpec,
   { seat, hostsFile }: { seat: Seat; hostsFile: string | undefined },
+  parent: AbortSignal,
+  onPhase: OnPhase,
+): Promise<Task> {
+  const { walls } = spec
+  if (walls === undefined) return await startSet(services, spec, { seat, hostsFile }, parent, onPhase)
+  const setting = await wallSetting(services, spec, parent)
+  try {
+    return await startSet(services, spec, { seat, hostsFile, ...setting }, parent, onPhase)
+  } catch (error) {
+    setting.group?.close()
+    throw error
+  }
+}
+
+/** What a container gets from its surroundings. */
+interface Surroundings {
+  seat: Seat
+  hostsFile: string | undefined
+  walls?: WallSetting
+  /** What counts for it; undefined = nobody does, or it is looked at. */
+  group?: ControlGroup | undefined
+}
+
+async function wallSetting(
+  { engine, groups }: StartServices,
+  { image }: ContainerSpec,
+  signal: AbortSignal,
+): Promise<Required<Pick<Surroundings, 'walls' | 'group'>>> {
+  const [found, group] = await Promise.all([findImage(engine, image, signal), groups.open()])
+  if (found === undefined) throw new ImageError('not_found', `Image ${image} is not there any more`)
+  // By its id: what bears the name may be another one in a moment, with other volumes.
+  return { walls: { image: found.id, volumes: found.volumes, cgroupParent: group?.parent }, group }
+}
+
+async function startSet(
+  services: StartServices,
+  spec: ContainerSpec,
+  { seat, hostsFile, walls, group }: Surroundings,
   parent: AbortSignal,
   onPhase: OnPhase,
 ): Promise<Task> {
@@ -91,7 +141,7 @@ async function startOnce(
   onPhase('create')
   const createdAt = clock.date()
   const networkMode = seat.holder === undefined ? 'default' : `container:${seat.holder.id}`
-  const body = containerBody(spec, services.ownership, { networkMode, hostsFile })
+  const body = containerBody(spec, services.ownership, { networkMode, hostsFile, walls })
   const id = await create(services, spec, body, parent)
   // The caller's signal is for the start only: what is opened here lives longer.
   const starting = new AbortController()
@@ -105,7 +155,8 @@ async function startOnce(
     try {
       onPhase('start')
       await start(engine, id, spec.image, starting.signal)
-      return new DockerTask(services, { spec, id, createdAt, seat, connections })
+      const meter = walls && meterOf(services, id, group)
+      return new DockerTask(services, { spec, id, createdAt, seat, connections, meter })
     } catch (error) {
       const { input, output, exit } = connections
       for (const connection of [output, input, exit]) connection.destroy()
@@ -123,7 +174,7 @@ async function startOnce(
 /** The id of a new container. Not cut by `signal`: whether the container is there would be unknown. */
 async function create(
   { engine, removals, platform: standard }: StartServices,
-  spec: TaskSpec,
+  spec: ContainerSpec,
   body: object,
   signal: AbortSignal,
 ): Promise<string> {
@@ -138,7 +189,10 @@ async function create(
       // A request on a kept connection may be sent a second time, and would then find its own name taken.
       fresh: true,
     })
-    return (answer as { Id: string }).Id
+    const { Id: id, Warnings: warnings } = answer as { Id: string; Warnings?: string[] | null }
+    const gap = spec.walls && warnings?.find((warning) => /discarded/i.test(warning))
+    if (gap === undefined) return id
+    throw new RetryableError('engine', `The engine can't keep a task within its limits: ${gap}`)
   } catch (error) {
     // Without an answer, or with one that admits a fault, it may be there all the same.
     if (!(error instanceof EngineError) || error.status >= 500) await removals.remove(spec.name)

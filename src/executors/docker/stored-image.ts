@@ -15,6 +15,8 @@ export interface StoredImage {
   /** Names with digests, as the engine writes them. */
   digests: readonly string[]
   sizeBytes: number
+  /** Paths at which containers of it have volumes. */
+  volumes: readonly string[]
 }
 
 /** The image of this name or id; undefined when the engine has none, or when that is no name. */
@@ -34,6 +36,7 @@ export async function findImage(
       tags: (found.RepoTags ?? []).filter((tag) => tag !== '<none>:<none>'),
       digests: (found.RepoDigests ?? []).filter((digest) => !digest.startsWith('<none>@')),
       sizeBytes: found.Size ?? 0,
+      volumes: Object.keys(found.Config?.Volumes ?? {}),
     }
   } catch (error) {
     // 400 and the like: no name of an image at all; who asked for it says it best.
@@ -50,6 +53,7 @@ interface Inspected {
   RepoTags?: string[] | null
   RepoDigests?: string[] | null
   Size?: number
+  Config?: { Volumes?: Record<string, unknown> | null } | null
 }
 
 /** The ids of all images that have a name, or had one. */

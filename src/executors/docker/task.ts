@@ -11,6 +11,7 @@ import {
   type TaskExit,
   type TaskInput,
   type TaskSpec,
+  type Usage,
 } from '../executor.ts'
 import { demultiplex } from './demultiplex.ts'
 import type { Engine } from './engine.ts'
@@ -20,14 +21,16 @@ import { feed } from './feed.ts'
 import type { HostProcess } from './host-process.ts'
 import type { HostView } from './host-view.ts'
 import {
+  notesOf,
   spanByOurClock,
   spanOf,
-  wasKilledFromOutside,
   type ContainerState,
+  type Notes,
   type Span,
 } from './outside-kill.ts'
 import { mismatchOf } from './platform.ts'
 import type { Removals } from './removals.ts'
+import type { Meter } from './usage.ts'
 
 export interface TaskServices {
   engine: Engine
@@ -43,6 +46,9 @@ export interface TaskServices {
 const DEATH_MS = 30_000
 /** Output that was not sent so long after the end of its container won't come any more. */
 const LAST_OUTPUT_MS = 30_000
+/** Exit code of a program that was ended by SIGKILL. */
+const KILLED = 137
+const LATE_NEWS_MS = 200
 /** Some engines measure for seconds before they answer. */
 const STATS_MS = 1000
 /** What is kept of the first stderr, to recognise a program of another architecture. */
@@ -71,6 +77,8 @@ export interface Started {
   createdAt: Date
   seat: Seat
   connections: Connections
+  /** Undefined = nobody asks what it uses. */
+  meter: Meter | undefined
 }
 
 /** A container that has been started. */
@@ -81,6 +89,7 @@ export class DockerTask implements Task {
   readonly #createdAt: Date
   readonly #seat: Seat
   readonly #connections: Connections
+  readonly #meter: Meter | undefined
   /** Its exit code as soon as the engine tells; rejects when the engine went away. */
   readonly #end: Promise<number>
   #exit: Promise<TaskExit> | undefined
@@ -92,7 +101,7 @@ export class DockerTask implements Task {
   #process: Promise<HostProcess | undefined> | undefined
   #stderrHead = ''
 
-  constructor(services: TaskServices, { spec, id, createdAt, seat, connections }: Started) {
+  constructor(services: TaskServices, { spec, id, createdAt, seat, connections, meter }: Started) {
     this.id = id
     this.#name = spec.name
     this.#services = services
@@ -100,6 +109,7 @@ export class DockerTask implements Task {
     this.#createdAt = createdAt
     this.#seat = seat
     this.#connections = connections
+    this.#meter = meter
     // A program that ends without reading breaks this connection, which is no error by itself.
     connections.input.on('error', () => undefined)
     connections.input.resume()
@@ -153,6 +163,10 @@ export class DockerTask implements Task {
     }
   }
 
+  usage(): Promise<Usage> {
+    return Promise.resolve(this.#meter?.usage() ?? {})
+  }
+
   async send(input: TaskInput): Promise<void> {
     await feed(this.#connections.input, input, this.#end)
   }
@@ -181,7 +195,7 @@ export class DockerTask implements Task {
       await this.#signal('SIGTERM')
       if (await this.#endsWithin(graceSeconds * 1000)) return
     }
-    await this.#signal('SIGKILL')
+    await Promise.all([this.#signal('SIGKILL'), this.#killDirectly()])
     if (!(await this.#endsWithin(DEATH_MS))) {
       throw new RetryableError('engine', `Container ${this.name} does not end, though it was killed`)
     }
@@ -196,8 +210,13 @@ export class DockerTask implements Task {
     if (this.#spec.keep) {
       if (!isDead) await this.#killKept()
     } else if (isDead && !awaitsRemoval) removals.later(this.id)
-    else isDead = await removals.remove(this.id)
+    else {
+      const directly = this.#killDirectly()
+      isDead = await removals.remove(this.id)
+      await directly
+    }
     this.#seat.leave(isDead)
+    this.#meter?.close()
   }
 
   async #killKept(): Promise<void> {
@@ -266,8 +285,8 @@ export class DockerTask implements Task {
     const { image } = this.#spec
     try {
       const hadNetwork = this.#seat.holder?.isAlive() ?? true
-      const { answer, wasKilled } = await this.#askEngine()
-      if (wasKilled) {
+      const { answer, notes } = await this.#askEngine(exitCode)
+      if (notes.kill) {
         throw new TaskKilledError(
           `Container ${this.name} was stopped by somebody else or by the engine's own stop`,
           exitCode,
@@ -281,7 +300,7 @@ export class DockerTask implements Task {
         if (mismatch !== undefined)
           throw new ImageError('platform_mismatch', `Image ${image} is ${mismatch}: exec format error`)
       }
-      return { exitCode, oomKilled: answer.State.OOMKilled }
+      return { exitCode, oomKilled: answer.State.OOMKilled || notes.oom }
     } catch (error) {
       if (error instanceof EngineError && error.status === 404) {
         throw new RetryableError('engine', `Container ${this.name} was removed by somebody else`, {
@@ -292,20 +311,36 @@ export class DockerTask implements Task {
     }
   }
 
-  /** How the container is now, and whether anybody has killed it; both at a time where one can be asked without the other. */
-  async #askEngine(): Promise<{ answer: Inspected; wasKilled: boolean }> {
+  /** How the container is now, and what the engine has noted of it; both at a time where the clock is ours. */
+  async #askEngine(exitCode: number): Promise<{ answer: Inspected; notes: Notes }> {
     const { engine, host, clock } = this.#services
     const inspect = async (): Promise<Inspected> =>
       (await engine.json('GET', `/containers/${this.id}/json`)) as Inspected
-    const wasKilled = async (span: Span): Promise<boolean> =>
-      !this.#isKilled && (await wasKilledFromOutside(engine, this.id, span))
-    if (host.isShared) {
-      const span = spanByOurClock(this.#createdAt, clock.date())
-      const both = await Promise.all([inspect(), wasKilled(span)])
-      return { answer: both[0], wasKilled: both[1] }
+    const noted = async (span: Span): Promise<Notes> =>
+      this.#isKilled ? { kill: false, oom: false } : await notesOf(engine, this.id, span)
+    const ask = async (): Promise<{ answer: Inspected; notes: Notes }> => {
+      if (host.isShared) {
+        const span = spanByOurClock(this.#createdAt, clock.date())
+        const both = await Promise.all([inspect(), noted(span)])
+        return { answer: both[0], notes: both[1] }
+      }
+      const answer = await inspect()
+      return { answer, notes: await noted(spanOf(answer.State, clock.date())) }
     }
-    const answer = await inspect()
-    return { answer, wasKilled: await wasKilled(spanOf(answer.State, clock.date())) }
+    const found = await ask()
+    const isExplained = found.answer.State.OOMKilled || found.notes.oom || found.notes.kill || this.#isKilled
+    if (exitCode !== KILLED || isExplained) return found
+    // News of memory that ran out may come after the news of the end that it brought.
+    await clock.sleep(LATE_NEWS_MS)
+    return await ask()
+  }
+
+  /** What is hostile keeps the machine busy, and the engine starts a program to send a signal. */
+  async #killDirectly(): Promise<void> {
+    if (this.#meter === undefined) return
+    const process = await this.#findProcess().catch(() => undefined)
+    process?.kill()
+    this.#meter.hasten(this.id)
   }
 
   async #signal(name: 'SIGTERM' | 'SIGKILL'): Promise<void> {

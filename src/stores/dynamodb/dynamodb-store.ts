@@ -1,19 +1,23 @@
 import {
+  ConditionalCheckFailedException,
   DynamoDBClient,
   GetItemCommand,
   paginateQuery,
   paginateScan,
   TransactWriteItemsCommand,
+  UpdateItemCommand,
   type AttributeValue,
   type QueryCommandInput,
   type TransactWriteItemsCommandInput,
+  type UpdateItemCommandInput,
 } from '@aws-sdk/client-dynamodb'
 import { awsClientOptions, type AwsConnection } from '../../aws/client-options.ts'
+import { awsErrorName } from '../../aws/errors.ts'
 import { describeAwsError } from '../../aws/problems.ts'
 import { retryPauseMs } from '../../core/backoff.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
 import { LeaseLostError, type RetryableError } from '../../core/errors.ts'
-import type { Item, Key, Range, RemoveOutcome, Store } from '../store.ts'
+import type { Item, Key, Range, RemoveOutcome, Store, UpdateCondition } from '../store.ts'
 import { fromAttributes, toAttributes } from './attributes.ts'
 import { refusalOf, saysUnstorable, toOperatorError, toRunningError, type Table } from './errors.ts'
 import { assertKey, assertStorable, unstorable } from './item-checks.ts'
@@ -45,7 +49,7 @@ type TransactItems = NonNullable<TransactWriteItemsCommandInput['TransactItems']
 
 /**
  * A DynamoDB table with the partition key ID and the sort key Trial. Needs GetItem, Query and PutItem; `scan` needs
- * Scan, `remove` needs DeleteItem.
+ * Scan, `remove` needs DeleteItem, `update` needs UpdateItem.
  */
 export function createDynamoDbStore(options: DynamoDbOptions): Store {
   const { tableName, region, endpoint, clock = systemClock } = options
@@ -69,19 +73,21 @@ export function createDynamoDbStore(options: DynamoDbOptions): Store {
 
   /** One try; a refusal that may pass is 'retry', with the error that said so. */
   async function tryToWrite(
-    command: TransactWriteItemsCommand,
+    send: () => Promise<unknown>,
     translate: (error: unknown) => Error,
   ): Promise<'done' | 'refused' | { retry: unknown }> {
     try {
-      await client.send(command)
+      await send()
       return 'done'
     } catch (error) {
       if (error instanceof LeaseLostError) throw error
+      if (error instanceof ConditionalCheckFailedException) return 'refused'
       const refusal = refusalOf(error)
       if (refusal === 'exists') return 'refused'
       if (refusal === 'invalid' || saysUnstorable(error))
         throw unstorable(describeAwsError(error), { cause: error })
-      if (refusal === 'retry') return { retry: error }
+      if (refusal === 'retry' || awsErrorName(error) === 'TransactionConflictException')
+        return { retry: error }
       throw translate(error)
     }
   }
@@ -90,19 +96,23 @@ export function createDynamoDbStore(options: DynamoDbOptions): Store {
   async function write(
     TransactItems: TransactItems,
     translate: (error: unknown) => Error,
-    assertHeld: () => void = () => undefined,
+    assertHeld?: () => void,
   ): Promise<'done' | 'refused'> {
-    for (let tries = 1; ; tries += 1) {
+    return await patiently(translate, async () => {
       // A new command and thus a new idempotency token each time: a refused transaction had no effect.
       const command = new TransactWriteItemsCommand({ TransactItems })
-      command.middlewareStack.add(
-        (next) => async (args) => {
-          assertHeld()
-          return await next(args)
-        },
-        EACH_TRY,
-      )
-      const outcome = await tryToWrite(command, translate)
+      command.middlewareStack.add(asking(assertHeld), EACH_TRY)
+      await client.send(command)
+    })
+  }
+
+  /** Tries a write as often as it is worth while. */
+  async function patiently(
+    translate: (error: unknown) => Error,
+    send: () => Promise<unknown>,
+  ): Promise<'done' | 'refused'> {
+    for (let tries = 1; ; tries += 1) {
+      const outcome = await tryToWrite(send, translate)
       if (typeof outcome === 'string') return outcome
       if (tries >= MAX_WRITE_TRIES) throw translate(outcome.retry)
       await clock.sleep(retryPauseMs(tries - 1, FIRST_PAUSE_MS, LONGEST_PAUSE_MS))
@@ -142,6 +152,25 @@ export function createDynamoDbStore(options: DynamoDbOptions): Store {
       // One of the two conditions did not hold; a result that is there settles the job, whoever has the record.
       if (fenced.length === 0 || (await read(onlyIfAbsent, undefined)) !== undefined) return 'exists'
       throw new LeaseLostError('another runner has the lease record of the job')
+    },
+
+    async update(item, condition, assertHeld?: () => void) {
+      const translate = (error: unknown): RetryableError => toRunningError(error, table)
+      const input = toUpdate(tableName, item, condition)
+      const outcome = await patiently(translate, async () => {
+        const command = new UpdateItemCommand(input)
+        command.middlewareStack.add(asking(assertHeld), EACH_TRY)
+        await client.send(command)
+      })
+      if (outcome === 'done') return 'written'
+      const stored = await read(keyOf(item), undefined).catch((error: unknown) => {
+        throw translate(error)
+      })
+      // An earlier try had its effect, though nobody heard of it.
+      if (isOwn(stored, item, condition)) return 'written'
+      const status = stored?.['Status']
+      if (typeof status === 'string' && condition.unlessStatus.includes(status)) return 'exists'
+      throw new LeaseLostError('another runner has the job')
     },
 
     async remove(items, absent): Promise<RemoveOutcome> {
@@ -207,6 +236,15 @@ function connect(options: AwsConnection, table: Table): DynamoDBClient {
   }
 }
 
+/** Middleware that asks before each try of a command whether it may still be made. */
+function asking(assertHeld: () => void = () => undefined) {
+  return <A, R>(next: (args: A) => Promise<R>) =>
+    async (args: A): Promise<R> => {
+      assertHeld()
+      return await next(args)
+    }
+}
+
 function sendOptions(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
   return signal === undefined ? {} : { abortSignal: signal }
 }
@@ -217,6 +255,51 @@ function toPut(TableName: string, item: Item, onlyIfAbsent: Key) {
   const put = { TableName, Item: toAttributes(item) }
   const isGuarded = item['ID'] === onlyIfAbsent.ID && item['Trial'] === onlyIfAbsent.Trial
   return isGuarded ? { ...put, ConditionExpression: 'attribute_not_exists(ID)' } : put
+}
+
+/** An update that sets all attributes of an item but its key. */
+function toUpdate(
+  TableName: string,
+  item: Item,
+  { unlessStatus, token }: UpdateCondition,
+): UpdateItemCommandInput {
+  const key = keyOf(item)
+  assertKey(key)
+  assertStorable(item)
+  const values = Object.entries(conditionsOf(item))
+  const conditions = [
+    ...(unlessStatus.length === 0
+      ? []
+      : [
+          `(attribute_not_exists(#s) OR NOT #s IN (${unlessStatus.map((_, index) => `:s${index}`).join(', ')}))`,
+        ]),
+    ...(token === undefined ? [] : ['#t = :t']),
+  ]
+  const condition = conditions.join(' AND ')
+  return {
+    TableName,
+    Key: toAttributes({ ...key }),
+    UpdateExpression: `SET ${values.map((_, index) => `#a${index} = :a${index}`).join(', ')}`,
+    ...(condition === '' ? {} : { ConditionExpression: condition }),
+    ExpressionAttributeNames: {
+      ...Object.fromEntries(values.map(([name], index) => [`#a${index}`, name])),
+      ...(unlessStatus.length === 0 ? {} : { '#s': 'Status' }),
+      ...(token === undefined ? {} : { '#t': 'Token' }),
+    },
+    ExpressionAttributeValues: toAttributes(
+      Object.fromEntries([
+        ...values.map(([, value], index) => [`:a${index}`, value] as const),
+        ...unlessStatus.map((status, index) => [`:s${index}`, status] as const),
+        ...(token === undefined ? [] : [[':t', token] as const]),
+      ]),
+    ),
+  }
+}
+
+/** Whether a stored item is what a writer with a token of its own has written. */
+function isOwn(stored: Item | undefined, { Token, Status }: Item, { token }: UpdateCondition): boolean {
+  const own = Token ?? token
+  return own !== undefined && Status !== undefined && stored?.['Token'] === own && stored['Status'] === Status
 }
 
 /** A delete of one item, under the condition that it is absent, or that it exists with these attributes. */

@@ -6,7 +6,7 @@ import { ExactNumber } from '../../../src/core/exact-number.ts'
 import { fromPlain } from '../../../src/core/json.ts'
 import { createLogger, type LogRecord } from '../../../src/core/log.ts'
 import { runWorker } from '../../../src/core/worker.ts'
-import { KINDS } from '../../../src/kinds/index.ts'
+import { TRIAL_KINDS } from '../../../src/kinds/index.ts'
 import { formatTrialMessage } from '../../../src/kinds/message.ts'
 import type { KindSettings } from '../../../src/kinds/services.ts'
 import { createLocalMatchSource } from '../../../src/matches/local/local-matches.ts'
@@ -216,7 +216,7 @@ export class Competition {
         return { stdout: JSON.stringify(indicate(stdin)) }
       },
     })
-    const handler = KINDS.scorer.create({
+    const handler = TRIAL_KINDS.scorer.create({
       store,
       executor,
       matches: createLocalMatchSource({ '*': { indicator: { image: 'indicator' } } }),
@@ -236,7 +236,7 @@ export class Competition {
       },
     })
     await runWorker({
-      kind: { name: 'scorer', parseMessage: KINDS.scorer.parseMessage, handler },
+      kind: { name: 'scorer', parseMessage: TRIAL_KINDS.scorer.parseMessage, handler },
       queue,
       probes: {},
       concurrency: options.concurrency,

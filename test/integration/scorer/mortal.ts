@@ -32,6 +32,7 @@ export class Mortal {
       probe: (signal) => call(() => store.probe(signal)),
       get: (key, signal) => call(() => store.get(key, signal)),
       put: (items, onlyIfAbsent) => call(() => store.put(items, onlyIfAbsent)),
+      update: (item, condition, assertHeld) => call(() => store.update(item, condition, assertHeld)),
       remove: (items, absent) => call(() => store.remove(items, absent)),
       query: async function* (id, range, signal) {
         await call(() => Promise.resolve())

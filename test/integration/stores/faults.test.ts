@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { systemClock, type Clock } from '../../../src/core/clock.ts'
-import { JobError, OperatorError, RetryableError } from '../../../src/core/errors.ts'
+import { JobError, LeaseLostError, OperatorError, RetryableError } from '../../../src/core/errors.ts'
 import { createDynamoDbStore } from '../../../src/stores/dynamodb/dynamodb-store.ts'
 import type { Store } from '../../../src/stores/store.ts'
 
@@ -141,6 +141,62 @@ describe('a write', () => {
   test('on a server without transactions does not fail the job', async () => {
     const { store } = await open(refuse('UnknownOperationException'))
     expect(await errorOf(store.put(ITEMS, FLAG))).toBeInstanceOf(RetryableError)
+  })
+})
+
+describe('a change of one item', () => {
+  const CHANGE = { ID: 'i', Trial: 'Job', Status: 'success', Token: 't' }
+  const CONDITION = { unlessStatus: ['success', 'rejected'], token: 't' }
+  const REFUSED = refuse('ConditionalCheckFailedException')
+
+  function stored(Status: string, Token: string): Step {
+    return { status: 200, body: JSON.stringify({ Item: { Status: { S: Status }, Token: { S: Token } } }) }
+  }
+
+  test('is one request with its condition', async () => {
+    const { store, requests } = await open(OK)
+    expect(await store.update(CHANGE, CONDITION)).toBe('written')
+    expect(requests.map(({ target }) => target)).toEqual(['UpdateItem'])
+    expect(requests[0]?.body).toMatchObject({
+      UpdateExpression: 'SET #a0 = :a0, #a1 = :a1',
+      ConditionExpression: '(attribute_not_exists(#s) OR NOT #s IN (:s0, :s1)) AND #t = :t',
+    })
+  })
+
+  test('of which nobody heard that it was made counts', async () => {
+    const { store, requests } = await open('cut', REFUSED, stored('success', 't'))
+    expect(await store.update(CHANGE, CONDITION)).toBe('written')
+    expect(requests.map(({ target }) => target)).toEqual(['UpdateItem', 'UpdateItem', 'GetItem'])
+  })
+
+  test.each<[string, string, unknown]>([
+    ['success', 'other', 'exists'],
+    ['rejected', 't', 'exists'],
+  ])('that comes after the end changes nothing: %s by %s', async (status, token, outcome) => {
+    const { store } = await open(REFUSED, stored(status, token))
+    expect(await store.update(CHANGE, CONDITION)).toBe(outcome)
+  })
+
+  test.each<[string, Step]>([
+    ['running', stored('running', 'other')],
+    ['gone', { status: 200, body: '{}' }],
+  ])("of another's job is refused: %s", async (_, step) => {
+    const { store } = await open(REFUSED, step)
+    expect(await errorOf(store.update(CHANGE, CONDITION))).toBeInstanceOf(LeaseLostError)
+  })
+
+  test('that meets another one is tried again, and gives up after a while', async () => {
+    const conflict = refuse('TransactionConflictException')
+    const { store, requests } = await open(conflict, conflict, OK)
+    expect(await store.update(CHANGE, CONDITION)).toBe('written')
+    expect(requests.length).toBeGreaterThanOrEqual(3)
+    const endless = await open(conflict)
+    expect(await errorOf(endless.store.update(CHANGE, CONDITION))).toBeInstanceOf(RetryableError)
+  })
+
+  test('whose effect can not be learnt is tried again later', async () => {
+    const { store } = await open(REFUSED, refuse('InternalServerError', {}, 500))
+    expect(await errorOf(store.update(CHANGE, CONDITION))).toBeInstanceOf(RetryableError)
   })
 })
 

@@ -26,7 +26,7 @@ class PlayedTask implements Task {
   readonly spec: TaskSpec
   isAlive = true
   isDisposed = false
-  usage: number | undefined = 10_000_000
+  memory: number | undefined = 10_000_000
   input: string | undefined
   /** Hears its input. */
   onInput: (task: PlayedTask) => void = (task) => {
@@ -77,7 +77,7 @@ class PlayedTask implements Task {
   }
 
   memoryUsage(): Promise<number | undefined> {
-    return Promise.resolve(this.usage)
+    return Promise.resolve(this.memory)
   }
 
   async send(input: TaskInput): Promise<void> {
@@ -476,7 +476,7 @@ describe('what parked tasks occupy', () => {
   it('stays below a quarter of the memory', async () => {
     const { executor, run, clock, records } = setUp({ slots: 4 })
     executor.onStart = (task) => {
-      task.usage = 0.4 * GIB
+      task.memory = 0.4 * GIB
     }
     await Promise.all([run(specOf()), run(specOf()), run(specOf())])
     await clock.advance(3000)
@@ -490,7 +490,7 @@ describe('what parked tasks occupy', () => {
   it('gives way to a job that may need it', async () => {
     const { executor, run, clock } = setUp()
     executor.onStart = (task) => {
-      task.usage = 0.5 * GIB
+      task.memory = 0.5 * GIB
     }
     await run(specOf())
     await clock.advance(2000)

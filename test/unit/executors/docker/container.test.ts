@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { containerBody } from '../../../../src/executors/docker/container.ts'
+import { containerBody, type ContainerSpec } from '../../../../src/executors/docker/container.ts'
+import { withinWalls } from '../../../../src/executors/docker/walls.ts'
 import { ImageError, type TaskSpec } from '../../../../src/executors/executor.ts'
 
 const SPEC: TaskSpec = { name: 'n', kind: 'evaluator', image: 'x', environment: {}, limits: {}, keep: false }
@@ -118,4 +119,78 @@ describe('containerBody', () => {
     expect(() => body(spec)).toThrow(ImageError)
     expect(() => body(spec)).toThrow(/^(?!.*secret)/)
   })
+
+  describe('with walls', () => {
+    const workdir = { path: '/work', bytes: 5000, inodes: 9, uid: 7 }
+    const walls = { seccomp: '{}', workdir }
+    const setting = {
+      networkMode: 'default',
+      hostsFile: undefined,
+      walls: { image: 'sha256:1', volumes: ['/data', '/work/', '/tmp', '//x/../y'], cgroupParent: '/above' },
+    }
+    const within = (spec: Partial<ContainerSpec> = {}): Body =>
+      containerBody(withinWalls({ ...SPEC, walls, ...spec }), OWNERSHIP, setting) as Body
+
+    it('asks for all of them though no limit is set', () => {
+      expect(within()).toMatchObject({
+        Image: 'sha256:1',
+        User: '7:7',
+        WorkingDir: '/work',
+        NetworkDisabled: true,
+        HostConfig: {
+          CapDrop: ['ALL'],
+          SecurityOpt: ['no-new-privileges', 'seccomp={}'],
+          Init: true,
+          IpcMode: 'private',
+          ReadonlyRootfs: true,
+          NetworkMode: 'none',
+          CgroupParent: '/above',
+        },
+      })
+      expect(within({ limits: { user: 'nobody' } })).toMatchObject({ User: 'nobody' })
+      expect(within({ limits: { network: 'default' } })).toMatchObject({ NetworkDisabled: true })
+      expect(within({ workdir: '/work/in' })).toMatchObject({ WorkingDir: '/work/in' })
+    })
+
+    it('makes a folder in memory that goes with the container, and closes the volumes of the image', () => {
+      const [folder, ...closed] = within({ limits: { tmpfs: { '/tmp': '' } } }).HostConfig.Mounts
+      expect(folder).toMatchObject({
+        Type: 'volume',
+        Target: '/work',
+        VolumeOptions: {
+          NoCopy: true,
+          Labels: { 'org.opthub.runner.owner': OWNERSHIP.owner },
+          DriverConfig: { Options: { o: 'size=5000,nr_inodes=10,uid=7,gid=7,mode=0700,nosuid,nodev' } },
+        },
+      })
+      expect(folder).not.toHaveProperty('Source')
+      expect(closed).toMatchObject(
+        ['/data', '/y'].map((Target) => ({ Type: 'tmpfs', Target, ReadOnly: true })),
+      )
+    })
+
+    it('never makes a folder without bound', () => {
+      const none = { ...walls, workdir: { ...workdir, bytes: 0, inodes: 0 } }
+      const [folder] = within({ walls: none }).HostConfig.Mounts
+      expect(JSON.stringify(folder)).toContain('size=4096,nr_inodes=1,')
+    })
+
+    it('uses a folder that is there', () => {
+      const kept = {
+        ...{ id: 'v1', spec: workdir, [Symbol.asyncDispose]: () => Promise.resolve() },
+        archive: () => {
+          throw new Error('not asked for')
+        },
+      }
+      const [folder] = within({ walls: { ...walls, workdir: kept }, isWorkdirReadOnly: true }).HostConfig
+        .Mounts
+      expect(folder).toEqual({
+        ...{ Type: 'volume', Source: 'v1', Target: '/work', ReadOnly: true, VolumeOptions: { NoCopy: true } },
+      })
+    })
+  })
 })
+
+interface Body {
+  HostConfig: { Mounts: unknown[] }
+}

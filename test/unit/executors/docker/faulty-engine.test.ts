@@ -68,8 +68,9 @@ const HEALTHY: Record<Step, (response: ServerResponse, request: IncomingMessage)
   delete: (response) => {
     response.writeHead(204).end()
   },
-  other: (response) => {
-    response.end('OK')
+  other: (response, request) => {
+    if (/^\/(volumes|info)/.test(request.url ?? '')) json(response, 200, { Volumes: [] })
+    else response.end('OK')
   },
 }
 
@@ -280,6 +281,24 @@ describe('an end that is none', () => {
     answers = { wait }
     await using task = await start()
     expect(await task.wait()).toEqual({ exitCode: 137, oomKilled: false })
+  })
+
+  it('memory ran out, and the engine tells that later than the end, or in its notes only', async () => {
+    let asked = 0
+    for (const tellsAt of [1, 2]) {
+      asked = 0
+      answers = {
+        wait: (response) => {
+          response.end('{"StatusCode":137}')
+        },
+        events: (response) => {
+          asked += 1
+          response.end(asked >= tellsAt ? '{"Action":"oom"}\n' : '')
+        },
+      }
+      await using task = await start()
+      expect(await task.wait()).toEqual({ exitCode: 137, oomKilled: true })
+    }
   })
 
   it('the output is cut inside a frame', async () => {

@@ -8,7 +8,16 @@ const tags = ['0', '1', '2'].flatMap((who) => Array.from({ length: 3000 }, (_, n
 for (let n = 0; n < 3000; n += 1) {
   const name = `r.io/${self}:${n}`
   const id = `sha256:${String(n % 5).repeat(64)}`
-  const image = { id, os: 'linux', architecture: '', variant: '', tags, digests: [], sizeBytes: 0 }
+  const image = {
+    id,
+    os: 'linux',
+    architecture: '',
+    variant: '',
+    tags,
+    digests: [],
+    sizeBytes: 0,
+    volumes: [],
+  }
   await pulled.note(image, name)
   process.stdout.write(`${name}\n`)
 }

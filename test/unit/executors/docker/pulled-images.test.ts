@@ -11,7 +11,7 @@ import { compileChild } from '../../../support/compile-child.ts'
 const [A, B, C] = ['a', 'b', 'c'].map((each) => `sha256:${each.repeat(64)}`) as [string, string, string]
 
 function stored(id: string, ...tags: string[]): StoredImage {
-  return { id, os: 'linux', architecture: 'amd64', variant: '', tags, digests: [], sizeBytes: 1 }
+  return { id, os: 'linux', architecture: 'amd64', variant: '', tags, digests: [], sizeBytes: 1, volumes: [] }
 }
 
 let folder: string

@@ -10,6 +10,7 @@ const image: StoredImage = {
   tags: [],
   digests: [`r.io/x@${ONE}`, `python@${TWO}`],
   sizeBytes: 1,
+  volumes: [],
 }
 
 describe('digestOf', () => {

@@ -1,0 +1,163 @@
+import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { basename } from 'node:path'
+import type { Command } from 'commander'
+import { parseBytes, parseSeconds } from '../config/quantities.ts'
+import { EXIT, messageOf, OperatorError } from '../core/errors.ts'
+import { fromPlain, formatJson } from '../core/json.ts'
+import type { Session } from './io.ts'
+import { readTextFile } from './read-json.ts'
+
+/** What commander makes of the flags that describe one job of code. */
+export interface CodeFlags {
+  code?: string
+  codeFile?: string
+  language?: string
+  image?: string
+  file?: string[]
+  stdin?: string
+  env?: string[]
+  timeout?: string
+  memory?: string
+  artifact?: string[]
+  allowInternet?: true
+  id?: string
+}
+
+/** Adds the flags that describe one job of code. */
+export function addCodeFlags(command: Command): Command {
+  const each = (value: string, others: string[] = []): string[] => [...others, value]
+  return command
+    .argument('[args...]', "the program's arguments; with --image its command")
+    .option('--code <text>', 'the program; - reads it from standard input')
+    .option('--code-file <path>', 'the program, from a file')
+    .option(
+      '--language <name>',
+      'what it is written in: python, node, bash, c, cpp or one of the config (default: python)',
+    )
+    .option('--image <image>', 'an image of your own, in place of a language')
+    .option('--file <path>', 'a file that it finds in its working folder; may come often', each)
+    .option('--stdin <path>', 'its standard input; - reads it from here')
+    .option('--env <name=value>', 'an environment variable; may come often', each)
+    .option('--timeout <seconds>', 'kill it after so long')
+    .option('--memory <size>', 'memory and swap together, such as 512m')
+    .option(
+      '--artifact <pattern>',
+      'files wanted back, such as out/**; may come often (shown with --json)',
+      each,
+    )
+    .option('--allow-internet', 'let it reach the internet, though no private network')
+    .option('--id <id>', 'name of the job (default: a random one)')
+}
+
+/** Whether the flags describe a job. */
+export function isCodeGiven({ code, codeFile, image }: CodeFlags): boolean {
+  return code !== undefined || codeFile !== undefined || image !== undefined
+}
+
+/** The message that the flags describe. OperatorError with exit code 2 for what makes no sense. */
+export async function codeMessage(
+  flags: CodeFlags,
+  args: readonly string[],
+  { io }: Session,
+): Promise<string> {
+  assertApart(flags)
+  const code = flags.code ?? flags.codeFile
+  const text =
+    flags.codeFile !== undefined || flags.code === '-'
+      ? await readTextFile(flags.codeFile ?? '-', flags.code === '-' ? '--code' : '--code-file', io.stdin)
+      : flags.code
+  if (code === undefined && flags.image === undefined)
+    throw usage('No program is given', 'Add --code, --code-file or --image.')
+  const limits = {
+    ...(flags.timeout === undefined ? {} : timeLimits(flags.timeout)),
+    ...(flags.memory === undefined ? {} : { memory_bytes: sizeOf(flags.memory) }),
+  }
+  return formatJson(
+    fromPlain({
+      id: flags.id ?? randomUUID(),
+      ...(flags.image === undefined
+        ? { language: flags.language ?? 'python' }
+        : { image: flags.image, command: [...args] }),
+      ...(text === undefined ? {} : { code: text }),
+      files: await Promise.all((flags.file ?? []).map(readGivenFile)),
+      ...(flags.stdin === undefined ? {} : { stdin: await readTextFile(flags.stdin, '--stdin', io.stdin) }),
+      ...(flags.image === undefined ? { args: [...args] } : {}),
+      env: Object.fromEntries((flags.env ?? []).map(readEnv)),
+      artifacts: flags.artifact ?? [],
+      allow_internet: flags.allowInternet === true,
+      limits,
+    }),
+  )
+}
+
+/** Flags of a job make no sense without a program. OperatorError with exit code 2. */
+export function assertNoCodeFlags(flags: CodeFlags, args: readonly string[]): void {
+  const names: Record<keyof CodeFlags, string> = {
+    code: '--code',
+    codeFile: '--code-file',
+    language: '--language',
+    image: '--image',
+    file: '--file',
+    stdin: '--stdin',
+    env: '--env',
+    timeout: '--timeout',
+    memory: '--memory',
+    artifact: '--artifact',
+    allowInternet: '--allow-internet',
+    id: '--id',
+  }
+  const given = Object.entries(names).find(([key]) => flags[key as keyof CodeFlags] !== undefined)
+  const what = args[0] === undefined ? given?.[1] : `the argument ${args[0]}`
+  if (what === undefined) return
+  throw usage(
+    `No program is given, but ${what} is`,
+    'Add --code, --code-file or --image; to work the queue leave it out.',
+  )
+}
+
+function assertApart({ code, codeFile, image, language, stdin }: CodeFlags): void {
+  if (code !== undefined && codeFile !== undefined)
+    throw usage('--code and --code-file exclude each other', 'Use one of them.')
+  if (image !== undefined && language !== undefined)
+    throw usage('--image and --language exclude each other', 'Use one of them.')
+  if (code === '-' && stdin === '-')
+    throw usage("--code and --stdin can't both read standard input", 'Give the program by --code-file.')
+}
+
+/** A program that computes all the time may do so until its end. */
+function timeLimits(text: string): { wall_time_ms: number; cpu_time_ms: number } {
+  const seconds = parseSeconds(text)
+  if (seconds === undefined || !(seconds > 0))
+    throw usage(`--timeout ${text} is no time`, 'Write seconds, such as 10 or 2m.')
+  const ms = Math.max(1, Math.round(seconds * 1000))
+  return { wall_time_ms: ms, cpu_time_ms: ms }
+}
+
+function sizeOf(text: string): number {
+  const bytes = parseBytes(text)
+  if (bytes === undefined || !(bytes > 0))
+    throw usage(`--memory ${text} is no size`, 'Write one such as 512m or 2g.')
+  return bytes
+}
+
+async function readGivenFile(path: string): Promise<{ path: string; content: string; encoding: 'base64' }> {
+  try {
+    return { path: basename(path), content: (await readFile(path)).toString('base64'), encoding: 'base64' }
+  } catch (error) {
+    throw usage(
+      `--file ${path} can't be read: ${messageOf(error)}`,
+      'Name a file that exists and may be read.',
+    )
+  }
+}
+
+function readEnv(text: string): [string, string] {
+  const at = text.indexOf('=')
+  if (at < 1) throw usage(`--env ${text.slice(0, 40)} has no value`, 'Write NAME=VALUE.')
+  return [text.slice(0, at), text.slice(at + 1)]
+}
+
+function usage(what: string, hint: string): OperatorError {
+  return new OperatorError(what, '', hint, EXIT.usage)
+}

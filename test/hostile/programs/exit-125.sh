@@ -1,0 +1,2 @@
+# {"status":"runtime_error","exit":125}
+exit 125

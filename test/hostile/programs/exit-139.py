@@ -1,0 +1,4 @@
+# {"status":"signaled","exit":139,"signal":"SIGSEGV"}
+import os
+
+os._exit(139)

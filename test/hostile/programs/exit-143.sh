@@ -1,0 +1,2 @@
+# {"status":"signaled","exit":143,"signal":"SIGTERM"}
+exit 143

@@ -1,0 +1,4 @@
+# {"status":"time_limit_exceeded","limit":"wall","job":{"limits":{"wall_time_ms":1000}}}
+import time
+
+time.sleep(1000)

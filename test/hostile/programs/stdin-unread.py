@@ -1,0 +1,2 @@
+# {"status":"success","stdout":"done\n","job":{"stdin":"$LARGE"}}
+print("done")
