@@ -57,15 +57,19 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       matches !== undefined && isOfTrials(kind)
         ? await createTrialKind(kind, { table, executor, matches: matches.source }, options)
         : await createCodeExecKind({ table, executor, workdirs: docker }, options)
+    const memoryBytes = isOfTrials(kind) ? config.limits.memory : config.code_exec.limits.memory_bytes
+    const assertRoom = (signal: AbortSignal): Promise<void> => docker.assertRoom(memoryBytes, signal)
     const told = isOfTrials(kind) ? undefined : tellStates(kind, options, table.store, cleanup)
     watchForNotice(options, cleanup)
     log.info('Ready', { kind, process_name: options.processName })
     await runWorker({
       kind: worked,
       queue,
+      beforeReceive: assertRoom,
       probes: {
         engine: (signal) => executor.probe(signal),
-        disk: (signal) => executor.probe(signal),
+        disk: assertRoom,
+        memory: assertRoom,
         store: (signal) => table.store.probe(signal),
         queue: (signal) => queue.probe(signal),
         ...(matches === undefined ? {} : { matches: matches.probe }),

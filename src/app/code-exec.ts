@@ -14,6 +14,9 @@ import type { Table } from './table.ts'
 /** How often a cancelled job is looked for on this machine's own table. */
 const LOCAL_CANCEL_POLL_MS = 1000
 
+/** Only long calls pay for looking after what dead ones have left behind. */
+const REAP_AFTER_MS = 2000
+
 /** What runs untrusted code from a queue, by what has been connected for it. */
 export async function createCodeExecKind(
   { table, ...connected }: { table: Omit<Table, 'close'>; executor: Executor; workdirs: Workdirs },
@@ -38,6 +41,8 @@ export interface Sandbox {
   engine: CodeExecEngine
   /** Throws OperatorError unless a job can be given the internet and no private network. */
   assertInternet(signal: AbortSignal): Promise<void>
+  /** Throws what is wrong with the engine, and RetryableError('disk' or 'memory') without room for another job. */
+  assertRoom(signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }
 
@@ -71,10 +76,22 @@ export async function openSandbox({ config, environment, dataDir, log }: Sandbox
       isFleeting: true,
     })
     cleanup.defer('Docker', () => executor.close())
+    const ended = new AbortController()
+    const timer = setTimeout(() => {
+      executor.reap(ended.signal).catch(() => undefined)
+    }, REAP_AFTER_MS).unref()
+    cleanup.defer('reaper', () => {
+      clearTimeout(timer)
+      ended.abort()
+    })
     const engine = await codeExecEngine({ executor, workdirs: executor }, config)
     return {
       engine,
       assertInternet: (signal) => assertInternet(executor, config, signal),
+      assertRoom: async (signal) => {
+        await executor.probe(signal)
+        await executor.assertRoom(config.code_exec.limits.memory_bytes, signal)
+      },
       close: () => cleanup.run(),
     }
   } catch (error) {

@@ -2,14 +2,14 @@ import { availableParallelism } from 'node:os'
 import type { Config } from '../config/schema.ts'
 import type { Cleanup } from '../core/cleanup.ts'
 import { systemClock } from '../core/clock.ts'
-import type { Executor, WallChecks, Workdirs } from '../executors/executor.ts'
+import type { Executor, Rooms, WallChecks, Workdirs } from '../executors/executor.ts'
 import type { RunnerOptions } from './options.ts'
 
 export interface Connected {
   /** What starts tasks. */
   executor: Executor
   /** What else the engine can do. */
-  docker: Workdirs & WallChecks
+  docker: Rooms & Workdirs & WallChecks
 }
 
 /** Docker, with GPUs that nobody else has and containers started ahead. Closed by `cleanup`. */

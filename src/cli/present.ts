@@ -40,6 +40,7 @@ const HOW_TO_MEND: Record<Surrounding, string> = {
   store: 'Check the network, the table name and endpoint_url.',
   credentials: 'Check access_key_id and secret_access_key, or the AWS default chain.',
   disk: 'Free some space: `docker system df` shows what Docker holds.',
+  memory: 'Run fewer jobs at a time, or end other programs.',
   matches: 'Check the network.',
 }
 

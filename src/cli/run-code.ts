@@ -1,14 +1,15 @@
 import { openSandbox } from '../app/code-exec.ts'
 import { systemClock } from '../core/clock.ts'
-import { EXIT, OperatorError, RetryableError, UnfitError } from '../core/errors.ts'
+import { OperatorError, RetryableError, UnfitError } from '../core/errors.ts'
 import { formatJson } from '../core/json.ts'
 import { Timeline } from '../core/timeline.ts'
 import { ImageError } from '../executors/executor.ts'
 import { runCodeExec } from '../kinds/code-exec/execute.ts'
-import { parseCodeExecMessage, type CodeExecRequest } from '../kinds/code-exec/message.ts'
+import type { CodeExecRequest } from '../kinds/code-exec/message.ts'
 import { finishedItem, type CodeExecOutcome } from '../records/code-exec.ts'
 import { formatTime } from '../records/result.ts'
-import { codeMessage, type CodeFlags } from './code-message.ts'
+import type { CodeFlags } from './code-flags.ts'
+import { codeMessage, readRequest } from './code-message.ts'
 import { CODE_EXIT, exitCodeOf } from './code-result.ts'
 import type { Output, Session, StopSignal } from './io.ts'
 import { createPlainLog, quietLevel } from './logging.ts'
@@ -26,9 +27,8 @@ export async function runCode(
   session: Session,
 ): Promise<number> {
   const { io } = session
-  const message = parseCodeExecMessage(await codeMessage(flags, args, session))
+  const request = readRequest(await codeMessage(flags, args, session), CODE_EXIT.ours)
   const { config, warnings, dataDir } = await loadSettings(session, flags, () => [])
-  if ('problem' in message) throw refusal(message.problem)
   const log = createPlainLog(session, quietLevel(config.log_level))
   for (const warning of warnings) log.warn('Doubtful setting', warningFields(warning))
 
@@ -53,15 +53,15 @@ export async function runCode(
     if (flags.image !== undefined) config.code_exec.allow_images = true
     const sandbox = await openSandbox({ config, environment: io.environment, dataDir, log })
     try {
-      await sandbox.engine.executor.probe(stopping.signal).catch(tooManyRequests)
-      if (message.request.allowInternet) await sandbox.assertInternet(stopping.signal)
-      const outcome = await runCodeExec(message.request, sandbox.engine, {
+      await sandbox.assertRoom(stopping.signal).catch(tooManyRequests)
+      if (request.allowInternet) await sandbox.assertInternet(stopping.signal)
+      const outcome = await runCodeExec(request, sandbox.engine, {
         signal: stopping.signal,
         log,
         timeline,
         ...(flags.json === true ? {} : { onOutput: ({ stream, data }) => writers[stream](data) }),
       })
-      if (flags.json === true) io.stdout.write(resultLine(message.request, outcome, timeline, createdAt))
+      if (flags.json === true) io.stdout.write(resultLine(request, outcome, timeline, createdAt))
       return finish(outcome, session)
     } finally {
       await sandbox.close()
@@ -137,8 +137,8 @@ function refusal(why: string): OperatorError {
 
 /** A machine that has no room now says so before it is asked for more. */
 function tooManyRequests(error: unknown): never {
-  if (!(error instanceof RetryableError) || error.surrounding !== 'disk') throw error
-  const hint = 'Free some space: `opthub-runner prune` removes what runners made or pulled.'
+  if (!(error instanceof RetryableError) || !['disk', 'memory'].includes(error.surrounding)) throw error
+  const hint = 'Free some: `opthub-runner prune` removes what runners made or pulled. Or call it again later.'
   throw new OperatorError(
     'Too many requests: this machine has no room for another job',
     error.message,
@@ -172,7 +172,7 @@ function explain(error: unknown): unknown {
       cause: error,
     })
   }
-  if (error instanceof OperatorError && error.exitCode !== EXIT.config)
+  if (error instanceof OperatorError)
     return new OperatorError(error.what, error.why, error.hint, CODE_EXIT.ours, { cause: error })
   return error
 }

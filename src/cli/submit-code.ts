@@ -1,13 +1,13 @@
 import type { Table } from '../app/table.ts'
 import { parseSeconds } from '../config/quantities.ts'
 import { systemClock } from '../core/clock.ts'
-import { EXIT, OperatorError, PoisonError, RetryableError } from '../core/errors.ts'
+import { EXIT, OperatorError, RetryableError } from '../core/errors.ts'
 import { formatJson } from '../core/json.ts'
-import { parseCodeExecMessage } from '../kinds/code-exec/message.ts'
 import { codeExecKey, isFinal, queuedItem } from '../records/code-exec.ts'
 import { readRunnerState, runnersOf, type RunnerState } from '../records/runner-state.ts'
 import type { Item, Store } from '../stores/store.ts'
-import { assertNoCodeFlags, codeMessage, isCodeGiven, type CodeFlags } from './code-message.ts'
+import { isCodeGiven, type CodeFlags } from './code-flags.ts'
+import { assertNoCodeFlags, codeMessage, readRequest } from './code-message.ts'
 import { exitCodeOfItem, printItem, textOf } from './code-result.ts'
 import type { Session } from './io.ts'
 import { readTextFile } from './read-json.ts'
@@ -33,7 +33,7 @@ export async function submitCode(
 ): Promise<void> {
   session.json = flags.json === true
   const body = await readMessage(flags, args, session)
-  const { id } = checked(body)
+  const { id } = readRequest(body, EXIT.usage)
   const queueTimeoutMs = readQueueTimeout(flags)
   const local = flags.local === true
   const settings = await loadSettings(session, flags, () =>
@@ -63,19 +63,6 @@ async function readMessage(
     throw usage('--message-file and a program exclude each other', 'Write everything into the file.')
   assertNoCodeFlags(flags, args)
   return await readTextFile(flags.messageFile, '--message-file', session.io.stdin)
-}
-
-/** What is wrong with a message is said to whoever sends it, not to the table. */
-function checked(body: string): { id: string } {
-  try {
-    const message = parseCodeExecMessage(body)
-    if ('problem' in message)
-      throw usage(`The message would be rejected: ${message.problem}`, 'Mend that, and submit it again.')
-    return message
-  } catch (error) {
-    if (!(error instanceof PoisonError)) throw error
-    throw usage(`The message can't be read: ${error.message}`, 'Mend that, and submit it again.')
-  }
 }
 
 function readQueueTimeout({ queueTimeout }: SubmitCodeFlags): number {

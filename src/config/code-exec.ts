@@ -113,8 +113,8 @@ function limits(defaults: LimitValues) {
         output_bytes: bytes({ min: 1 }).default(defaults.output_bytes),
         file_size_bytes: bytes({ min: 1 }).default(defaults.file_size_bytes),
         disk_bytes: bytes({ min: 4096 }).default(defaults.disk_bytes),
-        open_files: wholeNumber({ min: 8 }).default(defaults.open_files),
-        cpus: anyNumber({ above: 0 }).default(defaults.cpus),
+        open_files: wholeNumber({ min: 16 }).default(defaults.open_files),
+        cpus: anyNumber({ min: 0.01 }).default(defaults.cpus),
       },
       explain('a map of limits'),
     )

@@ -37,6 +37,8 @@ export interface WorkerOptions<P, I, R> {
   queue: Queue
   /** How to ask whether each part of the surroundings works again. */
   probes: Partial<Record<Surrounding, Probe>>
+  /** Asked before each receive: what can't be run now need not be received. Throws RetryableError. */
+  beforeReceive?: Probe
   concurrency: number
   /** Stop after that many jobs; 0 = no end. */
   num: number
@@ -150,7 +152,7 @@ class Worker<P, I, R> {
 
   /** The one poller of all slots. */
   async #poll(): Promise<void> {
-    const { queue, drain, abort, clock, intervalMs, log } = this.#o
+    const { queue, beforeReceive, drain, abort, clock, intervalMs, log } = this.#o
     let failures = 0
     while (!drain.aborted) {
       if (this.#o.num > 0 && this.#done >= this.#o.num) return
@@ -165,6 +167,7 @@ class Worker<P, I, R> {
         continue
       }
       let deliveries: Delivery[]
+      if (beforeReceive !== undefined && !(await this.#hasRoom(beforeReceive))) continue
       try {
         // A drain doesn't cut the poll: it may already hold a message.
         deliveries = await queue.receive(max, abort)
@@ -183,6 +186,20 @@ class Worker<P, I, R> {
       if (this.#o.drainQueue && this.#active.size === this.#parkedCount()) return
       await clock.sleep(intervalMs, drain).catch(() => undefined)
     }
+  }
+
+  /** Whether a job could run now; what stands against it is reported. False, too, once the drain has begun. */
+  async #hasRoom(check: Probe): Promise<boolean> {
+    const { drain } = this.#o
+    try {
+      await check(drain)
+    } catch (error) {
+      if (drain.aborted) return false
+      if (!(error instanceof RetryableError)) throw error
+      this.#breaker.report(error)
+      return false
+    }
+    return !drain.aborted
   }
 
   /** How many messages may be asked for now. */

@@ -140,6 +140,12 @@ export interface Workdirs {
   openWorkdir(spec: WorkdirSpec, signal: AbortSignal): Promise<Workdir>
 }
 
+/** What knows whether one more task has room. */
+export interface Rooms {
+  /** RetryableError('disk' or 'memory') when there is none for a task of so much memory (left out = not asked). Cheap. */
+  assertRoom(memoryBytes: number | undefined, signal: AbortSignal): Promise<void>
+}
+
 /** What knows whether tasks can be kept within walls at all. */
 export interface WallChecks {
   /** Tries it with the runtime of this name (left out = the engine's own). OperatorError says what is missing. */

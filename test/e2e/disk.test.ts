@@ -88,6 +88,9 @@ describe.skipIf(!canStartPrivateEngine())('the disk of the engine', () => {
     }
     await using place = await Workplace.create(config('min_free_disk: 40 MiB', 'log_level: DEBUG'))
     await fill()
+    const refused = place.start(['code-exec', '--code', 'print(1)'])
+    expect(await refused.ended).toBe(125)
+    expect(refused.stderr()).toMatch(/Too many requests.*\n.*disk is too full.*\n.*opthub-runner prune/)
     await submit(place, 0)
     const run = place.start(['evaluator', '--local', '--num', '2', '--process-name', 'disk'])
     await said(run, 'Paused: nothing is received until this works again')
@@ -104,15 +107,14 @@ describe.skipIf(!canStartPrivateEngine())('the disk of the engine', () => {
     })
 
     await fill()
-    await submit(place, 0)
     await said(run, 'Paused: nothing is received until this works again', 2)
+    await submit(place, 0)
     await rm(filler)
     expect(await run.ended).toBe(0)
     expect(run.stderr()).not.toContain(PASSWORD)
     expect(run.records().filter(({ msg }) => msg === 'Job ended')).toMatchObject([
-      { outcome: 'succeeded' },
-      { outcome: 'released', attempt: 1 },
-      { outcome: 'succeeded', attempt: 2 },
+      { outcome: 'succeeded', attempt: 1 },
+      { outcome: 'succeeded', attempt: 1 },
     ])
   })
 

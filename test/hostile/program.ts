@@ -40,6 +40,8 @@ export interface Program {
   job: Readonly<Record<string, unknown>> & { limits?: Readonly<Record<string, number>> }
   /** The only processor that its code is for. */
   arch: string | undefined
+  /** What it prints, among other things, where there are no walls. */
+  outside: string | undefined
 }
 
 const FOLDER = join(import.meta.dirname, 'programs')
@@ -62,7 +64,7 @@ function readProgram(file: string): Program {
   const code = readFileSync(join(FOLDER, file), 'utf8')
   const header = /^(?:#|\/\/) (\{.*\})\n/.exec(code)?.[1]
   if (header === undefined) throw new Error(`${file} does not begin with what is expected of it`)
-  const { job = {}, arch, ...expected } = JSON.parse(header) as Expected & Partial<Program>
+  const { job = {}, arch, outside, ...expected } = JSON.parse(header) as Expected & Partial<Program>
   return {
     name: basename(file),
     language: LANGUAGES[extname(file)] ?? '',
@@ -70,5 +72,6 @@ function readProgram(file: string): Program {
     expected,
     job,
     arch,
+    outside,
   }
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { addCodeFlags, isCodeGiven, type CodeFlags } from '../code-message.ts'
+import { addCodeFlags, isCodeGiven, type CodeFlags } from '../code-flags.ts'
 import type { Session } from '../io.ts'
 import { addPlaceFlags, addWorkFlags, type RunFlags } from '../run-kind.ts'
 

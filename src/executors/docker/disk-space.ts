@@ -2,7 +2,7 @@ import type { Clock } from '../../core/clock.ts'
 import { messageOf, RetryableError } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Engine } from './engine.ts'
-import { engineData, freeDiskBytes } from './engine-data.ts'
+import { engineData, freeDiskBytes, freeInodes } from './engine-data.ts'
 import type { PulledImages } from './pulled-images.ts'
 import { removePulled, usedImageIds } from './remove-image.ts'
 
@@ -16,6 +16,8 @@ export interface DiskSpaceOptions {
   log: Logger
 }
 
+/** A container needs a few dozen of its own, an image that is pulled some thousands. */
+const FEWEST_INODES = 1000
 /** A job gets its container within this time after its image was looked for. */
 const JUST_USED_MS = 10_000
 
@@ -34,6 +36,7 @@ export class DiskSpace {
 
   /** Makes room where it is needed. RetryableError('disk') when too little is left all the same. */
   async ensure(signal: AbortSignal): Promise<void> {
+    await this.#assertInodes(signal)
     if ((await this.#missingBytes(signal)) <= 0) return
     await this.#clear()
     const missing = await this.#missingBytes(signal)
@@ -49,6 +52,18 @@ export class DiskSpace {
   /** Removes the image that was not used for the longest, however much is free; false = there is none. */
   async freeSome(): Promise<boolean> {
     return this.#o.minFreeBytes > 0 && (await this.#removeOldest(() => Promise.resolve(false))) > 0
+  }
+
+  async #assertInodes(signal: AbortSignal): Promise<void> {
+    const { engine, minFreeBytes } = this.#o
+    if (minFreeBytes === 0) return
+    const free = await freeInodes(engine, signal)
+    if (free === undefined || free >= FEWEST_INODES) return
+    const { root } = await engineData(engine, signal)
+    throw new RetryableError(
+      'disk',
+      `Docker's disk is too full: no more than ${free} files can be made in ${root}. Remove some (\`docker system df\` shows what there is, \`df -i\` how many)`,
+    )
   }
 
   /** How much too little is free; 0 when that can't be said. */

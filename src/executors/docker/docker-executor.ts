@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { systemClock, type Clock } from '../../core/clock.ts'
+import { RetryableError } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
 import { Slots } from '../../core/slots.ts'
 import {
@@ -10,11 +11,13 @@ import {
   type TaskSpec,
   type WallChecks,
   type Workdirs,
+  type Rooms,
 } from '../executor.ts'
 import { ping } from './connect.ts'
 import { ControlGroups } from './control-groups.ts'
 import type { Environment } from './docker-config.ts'
 import type { Engine } from './engine.ts'
+import { freeMemoryBytes } from './engine-data.ts'
 import { createImages, type ImageSettings } from './engine-images.ts'
 import { surroundingError } from './errors.ts'
 import { Holders } from './holders.ts'
@@ -56,7 +59,9 @@ export interface DockerExecutorOptions extends ImageSettings {
 }
 
 /** An executor that runs each task in a container of a Docker engine. */
-export function createDockerExecutor(options: DockerExecutorOptions): Executor & Workdirs & WallChecks {
+export function createDockerExecutor(
+  options: DockerExecutorOptions,
+): Executor & Rooms & Workdirs & WallChecks {
   const { engine, log, platform, isFleeting = false, clock = systemClock } = options
   const removals = new Removals(engine, clock, log)
   const host = new HostView(engine)
@@ -115,6 +120,11 @@ export function createDockerExecutor(options: DockerExecutorOptions): Executor &
       atTheBorder(() =>
         openWorkdir({ engine, removals, ownership, starts, start: startAtOnce, isFleeting }, spec, signal),
       ),
+    assertRoom: (memoryBytes, signal) =>
+      atTheBorder(async () => {
+        await disk.ensure(signal)
+        await assertMemory(engine, memoryBytes, signal)
+      }),
     assertWalls: (runtime, signal) => atTheBorder(() => walls.assert(runtime, signal)),
     assertInternet: (internet, signal) => atTheBorder(() => internets.assert(internet, signal)),
     capacity: (signal) => atTheBorder(() => capacityOf(engine, options.environment, signal)),
@@ -145,6 +155,16 @@ type OnPhase = NonNullable<Parameters<Executor['start']>[2]>
 async function capacityOf(engine: Engine, environment: Environment, signal: AbortSignal): Promise<Capacity> {
   const info = (await engine.json('GET', '/info', { signal })) as { NCPU: number; MemTotal: number }
   return { cpus: info.NCPU, memoryBytes: info.MemTotal, ...(await discoverGpus(engine, info, environment)) }
+}
+
+async function assertMemory(engine: Engine, wanted: number | undefined, signal: AbortSignal): Promise<void> {
+  const free = wanted === undefined ? undefined : await freeMemoryBytes(engine, signal)
+  if (wanted === undefined || free === undefined || free >= wanted) return
+  const [has, needs] = [free, wanted].map((bytes) => `${Math.floor(bytes / 1024 ** 2)} MiB`)
+  throw new RetryableError(
+    'memory',
+    `This machine has no memory for another job: ${has ?? ''} are free, and a job may use ${needs ?? ''}. Run fewer at a time (\`concurrency\`), or let each have less`,
+  )
 }
 
 /** No error of the engine's API leaves this folder. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readdir, statfs } from 'node:fs/promises'
+import { freemem, platform } from 'node:os'
 import type { Engine } from './engine.ts'
 import { engineKind } from './engine-kind.ts'
 import { ownContainer } from './own-container.ts'
@@ -36,6 +37,23 @@ export async function freeDiskBytes(engine: Engine, signal?: AbortSignal): Promi
     ({ bavail, bsize }) => bavail * bsize,
     () => undefined,
   )
+}
+
+/** Files that an engine can still make in its data; undefined when that can't be seen, or has no end. */
+export async function freeInodes(engine: Engine, signal?: AbortSignal): Promise<number | undefined> {
+  const { seenAt } = await engineData(engine, signal)
+  if (seenAt === undefined) return undefined
+  return await statfs(seenAt).then(
+    ({ files, ffree }) => (files === 0 ? undefined : ffree),
+    () => undefined,
+  )
+}
+
+/** Bytes of memory that new processes can have beside an engine's containers; undefined when that can't be seen. */
+export async function freeMemoryBytes(engine: Engine, signal?: AbortSignal): Promise<number | undefined> {
+  const { seenAt } = await engineData(engine, signal)
+  // Linux counts what its caches would give up.
+  return seenAt === undefined || platform() !== 'linux' ? undefined : freemem()
 }
 
 interface InfoAnswer {

@@ -26,6 +26,7 @@ gateway_of() {
     shift
   done
 }
+[ -e /sys/class/net/eth0 ] || { echo 'the engine has no bridge network (dockerd --bridge=none?)' >&2; exit 4; }
 set -- $(ip -o -4 addr show dev eth0)
 address=\${4%/*}
 gateway=$(gateway_of $(ip -4 route show default))
@@ -37,16 +38,22 @@ if [ -e /proc/net/if_inet6 ]; then
     address_v6=\${4%/*}
     gateway_v6=$(gateway_of $(ip -6 route show default))
   fi
-  ip -6 rule add iif job0 lookup 100 pref 100
+  if [ -n "$address_v6" ]; then ip -6 rule add from $address_v6 iif job0 lookup 100 pref 100; fi
+  ip -6 rule add iif job0 lookup 101 pref 101
   ip -6 route add unreachable default metric 9999 table 100
+  ip -6 route add unreachable default table 101
 fi
-ip -4 rule add iif job0 lookup 100 pref 100
+# Only the job's own address comes from it.
+ip -4 rule add from $address iif job0 lookup 100 pref 100
+ip -4 rule add iif job0 lookup 101 pref 101
 ip -4 route add unreachable default metric 9999 table 100
+ip -4 route add unreachable default table 101
 for net in $CLOSED_V4; do ip -4 route add unreachable $net table 100; done
 ip -4 route add default via $gateway dev eth0 table 100
 if [ -n "$address_v6" ]; then
   for net in $CLOSED_V6; do ip -6 route add unreachable $net table 100; done
   # Its own messages to neighbours bear an address of the link: answers to the other one are the job's.
+  ip -6 addr add fe80::$address/64 dev eth0 nodad
   ip -6 addr del $range_v6 dev eth0
   ip -6 neigh add proxy $address_v6 dev eth0
   ip -6 route add $gateway_v6/128 dev eth0
@@ -85,7 +92,9 @@ ip -4 addr add $ADDRESS_V4/32 dev eth0
 ip link set lo up
 ip link set eth0 up
 for net in $CLOSED_V4; do ip -4 route add unreachable $net; done
-ip -4 route add default via ${NEXT_HOP} dev eth0 onlink
+# Else the router's own questions and complaints would be taken for forged.
+ip -4 route add ${NEXT_HOP}/32 dev eth0
+ip -4 route add default via ${NEXT_HOP} dev eth0
 if [ -e /proc/net/if_inet6 ]; then
   ip -6 route add unreachable default metric 9999
   if [ -n "$ADDRESS_V6" ]; then

@@ -24,11 +24,10 @@ const DEFAULT_MTU = 1500
  * that no range tells.
  */
 export async function surveyEngine(services: HelperServices, image: string): Promise<EngineNetworks> {
-  const { engine, removals } = services
+  const { engine } = services
   // Others wait for it too: no job's end cuts it short.
   const { signal } = new AbortController()
   const [networks, lines] = await Promise.all([networksOf(engine, signal), askHost(services, image, signal)])
-  await removals.settle()
   const theirs = lines.flatMap((line) => /^local (\S+)/.exec(line)?.[1] ?? [])
   const ours = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address))
   const gateways = networks.flatMap(({ IPAM }) =>

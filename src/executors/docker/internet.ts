@@ -17,7 +17,7 @@ import {
   type HelperServices,
 } from './internet-helper.ts'
 import { HOLDER, ROUTER } from './internet-scripts.ts'
-import { assertClosed } from './internet-test.ts'
+import { assertClosed } from './internet-checks.ts'
 
 export interface InternetServices extends HelperServices {
   engine: Engine
@@ -92,8 +92,7 @@ export class Internets {
 
   #drop(network: TaskNetwork): void {
     if (!this.#lent.delete(network)) return
-    this.#s.removals.later(network.id)
-    this.#s.removals.later(network.router)
+    this.#s.removals.later(network.id, network.router)
   }
 
   async #test(internet: Internet, signal: AbortSignal): Promise<void> {
@@ -252,8 +251,10 @@ function routerSpec(image: string, environment: Record<string, string>, networks
       Sysctls: {
         'net.ipv4.ip_forward': '1',
         'net.ipv4.conf.all.proxy_arp': '1',
-        // Only the task's own address comes from it.
-        'net.ipv4.conf.all.rp_filter': '1',
+        // The kernel would look for the way back among the task's routes, and not answer the bridge's questions.
+        'net.ipv4.conf.all.rp_filter': '0',
+        'net.ipv4.conf.default.rp_filter': '0',
+        'net.ipv4.conf.all.accept_source_route': '0',
         ...(networks.hasIpv6
           ? { 'net.ipv6.conf.all.forwarding': '1', 'net.ipv6.conf.all.proxy_ndp': '1', ...IPV6 }
           : {}),

@@ -30,3 +30,26 @@ export async function iprouteImage(engine: Engine): Promise<string> {
   await importImage(engine, { tag, entries: [...shell, ...own], command: ['/bin/sh'] })
   return tag
 }
+
+/**
+ * An image with this machine's own `sh` and busybox's `ip`, which does something else where its arguments fit one of these
+ * patterns of the shell. Without any it has no `ip`.
+ */
+export async function brokenImage(
+  engine: Engine,
+  name: string,
+  cases: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const tag = `opthub-runner-test/internet-${name}:1`
+  const lines = Object.entries(cases).map(([pattern, action]) => `${pattern}) ${action} ;;`)
+  const ip = ['#!/bin/sh', 'case "$*" in', ...lines, 'esac', 'exec /bin/busybox ip "$@"', ''].join('\n')
+  const ours = [
+    { path: '/bin/busybox', type: 'file', from: BUSYBOX ?? '' },
+    { path: '/bin/nc', type: 'link', target: 'busybox' },
+    { path: '/bin/ip', type: 'text', content: ip, mode: 0o755 },
+  ] as const
+  const shell = await shellEntries('true')
+  const entries = [...shell, ...ours.slice(0, lines.length === 0 ? 2 : 3)]
+  await importImage(engine, { tag, entries, command: ['/bin/sh'], environment: { PATH: '/usr/bin:/bin' } })
+  return tag
+}

@@ -115,6 +115,11 @@ export async function createWorld(): Promise<World> {
   }
 }
 
+/** Empties the neighbour tables of the network that a process is in. */
+export async function forgetNeighbours(pid: number): Promise<void> {
+  await inside(pid, ['ip neigh flush all', 'ip -6 neigh flush all'])
+}
+
 async function inside(pid: number, commands: readonly string[]): Promise<void> {
   await run('nsenter', ['-t', String(pid), '-n', 'sh', '-e', '-c', commands.join('\n')])
 }

@@ -1,21 +1,18 @@
 # {"status":"success","stdout":"none\n"}
-import resource
+import ctypes, os, resource
 from attempts import attempt, libc, report
-import ctypes, os
 
 
-def lock(flags):
-    if libc.mlockall(flags) != 0:
-        raise OSError(ctypes.get_errno(), "mlockall")
+def lock():
+    if libc.mlockall(1) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
-def raised():
-    resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 40, 1 << 40))
-
-
-soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-attempt("raise", raised)
-if hard != -1:
-    block = bytearray(max(0, hard) + (1 << 20))
-    attempt("lock", lambda: lock(1))
+hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+# Where the engine sets no bound of its own it is that of all memory.
+if 0 <= hard < 32 << 20:
+    attempt("raise", lambda: resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard + 1, hard + 1)))
+    block = bytearray(hard + (1 << 20))
+    attempt("lock", lock, "ENOMEM", "EPERM")
 report()

@@ -183,6 +183,20 @@ describe('runWorker', () => {
     expect(bench.stored.has('a')).toBe(false)
   })
 
+  it('receives nothing while it has no room, and spends no receive on learning that', async () => {
+    const receives: number[] = []
+    const room = async (): Promise<void> => {
+      receives.push(bench.queue.receives)
+      if (receives.length < 4) throw new RetryableError('disk', 'too full')
+      return Promise.resolve()
+    }
+    await bench.queue.send('a')
+    await runWorker(bench.options({ beforeReceive: room, probes: { disk: room } }))
+    expect(receives.slice(0, 5)).toEqual([0, 0, 0, 0, 0])
+    expect(bench.outcomes).toEqual(['succeeded'])
+    expect(bench.messages().filter((message) => message.startsWith('Paused'))).toHaveLength(1)
+  })
+
   it('treats a bug of ours as no fault of the job, and names it', async () => {
     bench.scripts.set('a', async () => Promise.reject(new TypeError('undefined is not a function')))
     await bench.queue.send('a')

@@ -1,0 +1,4 @@
+# {"status":"success","artifacts":[],"job":{"artifacts":["out/**"]}}
+import os
+
+os.symlink("/etc", "out")

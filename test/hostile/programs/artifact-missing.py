@@ -1,0 +1,2 @@
+# {"status":"file_error","exit":0,"artifacts":[],"skipped":["out"],"job":{"artifacts":["out"]}}
+print("done")

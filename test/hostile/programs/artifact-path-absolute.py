@@ -1,0 +1,2 @@
+# {"status":"rejected","error":"artifacts must be a relative path","job":{"artifacts":["/etc/passwd"]}}
+print("never")

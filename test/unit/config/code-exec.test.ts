@@ -1,0 +1,64 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadConfig } from '../../../src/config/load.ts'
+import { ConfigError, formatProblem } from '../../../src/config/problem.ts'
+
+let folder: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'opthub-code-exec-'))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+/** The problems of a config, each as one line; none = it is taken. */
+async function problems(section: readonly string[]): Promise<string[]> {
+  const file = join(folder, 'config.yml')
+  await writeFile(file, ['code_exec:', ...section.map((line) => `  ${line}`)].join('\n'), { mode: 0o600 })
+  try {
+    await loadConfig({ file, required: true, environment: {}, flags: {} })
+    return []
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return error.problems.map((problem) => formatProblem(problem).replace(`${folder}/`, ''))
+  }
+}
+
+describe('code_exec.allow_internet', () => {
+  it('needs the image that closes the private networks', async () => {
+    const [problem = '', ...others] = await problems(['allow_internet: true'])
+    expect(others).toEqual([])
+    expect(problem).toContain('config.yml:2')
+    expect(problem).toContain('code_exec.network_image is not')
+    expect(problem).toContain('busybox')
+    expect(await problems(['allow_internet: true', 'network_image: busybox'])).toEqual([])
+    expect(await problems(['allow_internet: false'])).toEqual([])
+  })
+})
+
+describe('code_exec.dns', () => {
+  it.each([
+    '10.0.0.53',
+    '127.0.0.11',
+    '192.168.1.1',
+    '169.254.169.253',
+    '100.100.2.136',
+    'fd00::53',
+    'fe80::1',
+  ])('refuses %s, to which no job has a way', async (address) => {
+    const [problem = '', ...others] = await problems([`dns: [1.1.1.1, "${address}"]`])
+    expect(others).toEqual([])
+    expect(problem).toContain('config.yml:2')
+    expect(problem).toContain('public IP address')
+    expect(problem).toContain('private networks are closed')
+  })
+
+  it('takes public addresses, of both sorts', async () => {
+    expect(await problems(['dns: [9.9.9.9, "2620:fe::fe"]'])).toEqual([])
+  })
+
+  it('refuses an empty list', async () => {
+    expect(await problems(['dns: []'])).toHaveLength(1)
+  })
+})
