@@ -296,7 +296,8 @@ describe('a job that finds none free', () => {
     expect(String(await given)).toContain('given up')
     await dispose(holder)
     await dispose(await waiting)
-    expect(await claimsLeft()).toEqual([])
+    // The word that somebody waits goes a moment later.
+    await expect.poll(claimsLeft).toEqual([])
   })
 
   it('lets nobody wait for ever once it is closed', async () => {
