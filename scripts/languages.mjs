@@ -9,9 +9,9 @@ if (build() !== 0) process.exit(1)
 const from = (path) => import(join(root, 'dist', path))
 const [{ connectEngine }, { createDockerExecutor }, { HOST_LANGUAGES, importHostLanguage }] =
   await Promise.all([
-    from('executors/docker/connect.js'),
+    from('executors/docker/api/connect.js'),
     from('executors/docker/docker-executor.js'),
-    from('executors/docker/host-languages.js'),
+    from('executors/docker/images/host-languages.js'),
   ])
 const [{ DEFAULT_LANGUAGES }, { createLogger }] = await Promise.all([
   from('kinds/code-exec/languages.js'),

@@ -4,8 +4,8 @@ import { dataFolder } from './config/paths.ts'
 import type { Environment } from './config/problem.ts'
 import { systemClock } from './core/clock.ts'
 import { createLogger, type Logger } from './core/log.ts'
-import type { Engine } from './executors/docker/engine.ts'
-import type { PathRule } from './executors/docker/host-paths.ts'
+import type { Engine } from './executors/docker/api/engine.ts'
+import type { PathRule } from './executors/docker/host/host-paths.ts'
 import type { Executor } from './executors/executor.ts'
 import { toRequest, type ImageCall } from './executors/image-call.ts'
 import { wantsGpu } from './executors/resource-fit.ts'
@@ -105,7 +105,7 @@ export async function closeImages(): Promise<void> {
 async function connect(options: ImageRunnerOptions, signal: AbortSignal): Promise<Connection> {
   // Loaded while the engine is asked whether it is there.
   const loading = import('./executors/docker/docker-executor.ts')
-  const { connectEngine } = await import('./executors/docker/connect.ts')
+  const { connectEngine } = await import('./executors/docker/api/connect.ts')
   const environment = options.environment ?? ownEnvironment()
   const engine = await connectEngine({ host: options.host, environment, signal })
   const { createDockerExecutor } = await loading
@@ -189,7 +189,7 @@ async function withGpus(
 ): Promise<Executor> {
   const [{ createGpuLeasing, gpuFolder }, { gpusInUse }] = await Promise.all([
     import('./executors/gpu-lease.ts'),
-    import('./executors/docker/gpus.ts'),
+    import('./executors/docker/gpus/gpus.ts'),
   ])
   return createGpuLeasing(executor, {
     folder: gpuFolder(dataFolder(environment, platform())),
@@ -205,7 +205,7 @@ async function withGpus(
 async function defaultUser(engine: Engine, hasMounts: boolean): Promise<string | undefined> {
   const caller = ownUser()
   if (caller === undefined || (caller.uid === 0 && !hasMounts)) return undefined
-  const { isRootless } = await import('./executors/docker/engine-kind.ts')
+  const { isRootless } = await import('./executors/docker/api/engine-kind.ts')
   // There root in the container is the caller outside of it.
   if (caller.uid !== 0 && (await isRootless(engine))) return hasMounts ? '0:0' : undefined
   return `${caller.uid}:${caller.gid}`

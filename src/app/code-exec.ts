@@ -58,7 +58,7 @@ export async function openSandbox({ config, environment, dataDir, log }: Sandbox
   const cleanup = createCleanup(log)
   try {
     const [{ connectEngine }, { createDockerExecutor }] = await Promise.all([
-      import('../executors/docker/connect.ts'),
+      import('../executors/docker/api/connect.ts'),
       import('../executors/docker/docker-executor.ts'),
     ])
     const executor = createDockerExecutor({
@@ -123,8 +123,8 @@ async function codeExecEngine(
   config: Config,
 ): Promise<CodeExecEngine> {
   const [{ SECCOMP_PROFILE: seccomp }, { isAllowed: isImageAllowed }, settings] = await Promise.all([
-    import('../executors/docker/seccomp.ts'),
-    import('../executors/docker/reference.ts'),
+    import('../executors/docker/walls/seccomp.ts'),
+    import('../executors/docker/images/reference.ts'),
     codeExecSettings(config),
   ])
   return { ...connected, seccomp, isImageAllowed, clock: systemClock, settings }

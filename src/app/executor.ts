@@ -23,10 +23,10 @@ export async function connectExecutor(options: RunnerOptions, cleanup: Cleanup):
     { createGpuLeasing, gpuFolder },
     { createWarmPool },
   ] = await Promise.all([
-    import('../executors/docker/connect.ts'),
+    import('../executors/docker/api/connect.ts'),
     import('../executors/docker/docker-executor.ts'),
-    import('../executors/docker/engine-kind.ts'),
-    import('../executors/docker/gpus.ts'),
+    import('../executors/docker/api/engine-kind.ts'),
+    import('../executors/docker/gpus/gpus.ts'),
     import('../executors/gpu-lease.ts'),
     import('../executors/warm-pool.ts'),
   ])

@@ -3,8 +3,8 @@ import { access } from 'node:fs/promises'
 import { createInterface } from 'node:readline/promises'
 import { fileURLToPath } from 'node:url'
 import { EXIT, OperatorError } from '../core/errors.ts'
-import { connectEngine } from '../executors/docker/connect.ts'
-import type { Engine } from '../executors/docker/engine.ts'
+import { connectEngine } from '../executors/docker/api/connect.ts'
+import type { Engine } from '../executors/docker/api/engine.ts'
 import { isInteractive, type Io } from './io.ts'
 
 // The same place from src/cli and from dist/cli.

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Engine } from '../../src/executors/docker/engine.ts'
+import type { Engine } from '../../src/executors/docker/api/engine.ts'
 import type { World } from '../support/faults/world.ts'
 import type { Violation } from './history.ts'
 

@@ -1,7 +1,7 @@
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Engine } from '../../src/executors/docker/engine.ts'
+import type { Engine } from '../../src/executors/docker/api/engine.ts'
 import { requireEngine } from '../support/engine.ts'
 import { Workplace } from '../support/run-bin.ts'
 

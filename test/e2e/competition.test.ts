@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { EmbeddedInfo } from '../../src/embedded/index.ts'
-import type { Engine } from '../../src/executors/docker/engine.ts'
+import type { Engine } from '../../src/executors/docker/api/engine.ts'
 import { requireEngine } from '../support/engine.ts'
 import { buildShellImage } from '../support/images.ts'
 import { LocalClients, type RawItem } from '../support/local-clients.ts'

@@ -4,8 +4,8 @@ import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { connectEngine } from '../../src/executors/docker/connect.ts'
-import { importImage } from '../../src/executors/docker/import-image.ts'
+import { connectEngine } from '../../src/executors/docker/api/connect.ts'
+import { importImage } from '../../src/executors/docker/images/import-image.ts'
 import { canStartPrivateEngine, startPrivateEngine, type PrivateEngine } from '../support/engine.ts'
 
 const BIN = resolve(import.meta.dirname, '../../bin/opthub-runner.js')

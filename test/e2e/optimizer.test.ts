@@ -4,8 +4,8 @@ import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { connectEngine } from '../../src/executors/docker/connect.ts'
-import { importHostNodeImage } from '../../src/executors/docker/host-image.ts'
+import { connectEngine } from '../../src/executors/docker/api/connect.ts'
+import { importHostNodeImage } from '../../src/executors/docker/images/host-image.ts'
 import {
   canStartPrivateEngine,
   requireEngine,

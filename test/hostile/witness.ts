@@ -2,8 +2,8 @@ import { readdirSync, existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Engine } from '../../src/executors/docker/engine.ts'
-import { jsonLines } from '../../src/executors/docker/json-lines.ts'
+import type { Engine } from '../../src/executors/docker/api/engine.ts'
+import { jsonLines } from '../../src/executors/docker/api/json-lines.ts'
 
 /** A container that was made for a job. */
 interface Seen {

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf } from '../../src/core/errors.ts'
-import { connectEngine } from '../../src/executors/docker/connect.ts'
-import type { Engine } from '../../src/executors/docker/engine.ts'
+import { connectEngine } from '../../src/executors/docker/api/connect.ts'
+import type { Engine } from '../../src/executors/docker/api/engine.ts'
 
 const run = promisify(execFile)
 

@@ -1,7 +1,12 @@
-import type { Engine } from '../../src/executors/docker/engine.ts'
-import { HOST_BASE, hostPrograms, hostPython, unique } from '../../src/executors/docker/host-programs.ts'
-import { importImage } from '../../src/executors/docker/import-image.ts'
-import type { TarEntry } from '../../src/executors/docker/tar.ts'
+import type { Engine } from '../../src/executors/docker/api/engine.ts'
+import {
+  HOST_BASE,
+  hostPrograms,
+  hostPython,
+  unique,
+} from '../../src/executors/docker/images/host-programs.ts'
+import { importImage } from '../../src/executors/docker/images/import-image.ts'
+import type { TarEntry } from '../../src/executors/docker/images/tar.ts'
 
 export interface TestImageOptions {
   environment?: Readonly<Record<string, string>>
@@ -96,4 +101,4 @@ export async function hasPython(): Promise<boolean> {
   )
 }
 
-export { hostPrograms as programs } from '../../src/executors/docker/host-programs.ts'
+export { hostPrograms as programs } from '../../src/executors/docker/images/host-programs.ts'

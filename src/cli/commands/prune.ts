@@ -33,7 +33,7 @@ async function runPrune(flags: PruneFlags, session: Session): Promise<void> {
   const { config, dataDir } = await loadSettings(session, flags, () => [])
   const [{ connectEngine }, { findLeftovers, removeLeftover }, { systemClock }, { createPlainLog }, text] =
     await Promise.all([
-      import('../../executors/docker/connect.ts'),
+      import('../../executors/docker/api/connect.ts'),
       import('../../executors/docker/leftovers.ts'),
       import('../../core/clock.ts'),
       import('../logging.ts'),

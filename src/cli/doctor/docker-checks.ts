@@ -1,7 +1,7 @@
 import type { Config } from '../../config/schema.ts'
 import type { Environment } from '../../config/problem.ts'
 import { RetryableError } from '../../core/errors.ts'
-import type { Engine } from '../../executors/docker/engine.ts'
+import type { Engine } from '../../executors/docker/api/engine.ts'
 import type { EngineReport, ImageReport } from '../../executors/docker/inspect.ts'
 import { ImageError } from '../../executors/executor.ts'
 import { failed, failedBy, ok, unchecked, type Check, type Finding } from './finding.ts'
@@ -22,7 +22,7 @@ export async function findEngine(
   signal: AbortSignal,
 ): Promise<FoundEngine> {
   const [{ connectEngine }, { inspectEngine }] = await Promise.all([
-    import('../../executors/docker/connect.ts'),
+    import('../../executors/docker/api/connect.ts'),
     import('../../executors/docker/inspect.ts'),
   ])
   const engine = await connectEngine({ host, environment, signal })
@@ -71,7 +71,7 @@ async function checkEngine(found: Promise<FoundEngine>): Promise<Finding> {
 async function checkDisk(found: Promise<FoundEngine>, leastFreeBytes: number): Promise<Finding> {
   const there = await found.catch(() => undefined)
   if (there === undefined) return unchecked(NO_DOCKER)
-  const { freeDiskBytes } = await import('../../executors/docker/engine-data.ts')
+  const { freeDiskBytes } = await import('../../executors/docker/host/engine-data.ts')
   const free = await freeDiskBytes(there.engine)
   if (free === undefined) return unchecked('it is not on this machine')
   const detail = `${gibibytes(free)} free in ${there.report.dataRoot}`

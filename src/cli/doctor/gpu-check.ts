@@ -1,6 +1,6 @@
 import type { Environment } from '../../config/problem.ts'
 import type { Config } from '../../config/schema.ts'
-import type { GpuReport } from '../../executors/docker/gpu-discovery.ts'
+import type { GpuReport } from '../../executors/docker/gpus/gpu-discovery.ts'
 import type { GpuRequest } from '../../executors/executor.ts'
 import { wantsGpu } from '../../executors/resource-fit.ts'
 import type { FoundEngine } from './docker-checks.ts'
@@ -24,7 +24,7 @@ export async function checkGpus({ found, config, environment, signal }: GpuConte
   if (requests.length === 0) return unchecked('no setting asks for a GPU')
   const there = await found.catch(() => undefined)
   if (there === undefined) return unchecked("Docker can't be used")
-  const { inspectGpus } = await import('../../executors/docker/gpu-discovery.ts')
+  const { inspectGpus } = await import('../../executors/docker/gpus/gpu-discovery.ts')
   return judge(await inspectGpus(there.engine, environment, signal), requests, config)
 }
 

@@ -1,6 +1,6 @@
 import { ImageError, type Mount, type TaskLimits, type TaskSpec } from '../executor.ts'
 import type { OwnerId } from './owner.ts'
-import { NO_SETTING, wallConfig, wallMounts, type WallSetting } from './walls.ts'
+import { NO_SETTING, wallConfig, wallMounts, type WallSetting } from './walls/walls.ts'
 
 /** Labels of our containers; nothing without them is ever touched. */
 export const LABELS = {

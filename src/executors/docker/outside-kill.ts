@@ -1,6 +1,6 @@
-import type { Engine } from './engine.ts'
-import { EngineError } from './errors.ts'
-import { jsonLines } from './json-lines.ts'
+import type { Engine } from './api/engine.ts'
+import { EngineError } from './api/errors.ts'
+import { jsonLines } from './api/json-lines.ts'
 
 /** What is read of a container's state. */
 export interface ContainerState {

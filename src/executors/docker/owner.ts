@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { currentProcessId, processState, type ProcessState } from '../../core/process-id.ts'
-import type { Engine } from './engine.ts'
-import { EngineError } from './errors.ts'
-import { ownContainer } from './own-container.ts'
+import type { Engine } from './api/engine.ts'
+import { EngineError } from './api/errors.ts'
+import { ownContainer } from './host/own-container.ts'
 
 /**
  * Who started a container, as its label says it:

@@ -2,8 +2,8 @@ import { retryPauseMs } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
 import { messageOf } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
-import type { Engine } from './engine.ts'
-import { EngineError } from './errors.ts'
+import type { Engine } from './api/engine.ts'
+import { EngineError } from './api/errors.ts'
 
 const TRIES = 4
 const SILENCE_MS = 60_000

@@ -13,13 +13,14 @@ import {
   type TaskSpec,
   type Usage,
 } from '../executor.ts'
-import { demultiplex } from './demultiplex.ts'
-import type { Engine } from './engine.ts'
-import { EngineError, surroundingError, transportError } from './errors.ts'
-import type { Seat } from './holders.ts'
-import { feed } from './feed.ts'
-import type { HostProcess } from './host-process.ts'
-import type { HostView } from './host-view.ts'
+import { demultiplex } from './api/demultiplex.ts'
+import type { Engine } from './api/engine.ts'
+import { EngineError, surroundingError, transportError } from './api/errors.ts'
+import type { Seat } from './network/holders.ts'
+import { feed } from './api/feed.ts'
+import type { HostProcess } from './host/host-process.ts'
+import type { HostView } from './host/host-view.ts'
+import { killStragglers } from './host/stragglers.ts'
 import {
   notesOf,
   spanByOurClock,
@@ -28,9 +29,9 @@ import {
   type Notes,
   type Span,
 } from './outside-kill.ts'
-import { mismatchOf } from './platform.ts'
+import { mismatchOf } from './images/platform.ts'
 import type { Removals } from './removals.ts'
-import type { Meter } from './usage.ts'
+import type { Meter } from './walls/usage.ts'
 
 export interface TaskServices {
   engine: Engine
@@ -46,6 +47,7 @@ export interface TaskServices {
 const DEATH_MS = 30_000
 /** Output that was not sent so long after the end of its container won't come any more. */
 const LAST_OUTPUT_MS = 30_000
+const LARGEST_EXIT_CODE = 255
 /** Exit code of a program that was ended by SIGKILL. */
 const KILLED = 137
 const LATE_NEWS_MS = 200
@@ -276,7 +278,17 @@ export class DockerTask implements Task {
       else output.setTimeout(LAST_OUTPUT_MS, late)
     }
     output.setTimeout(LAST_OUTPUT_MS, late)
-    return StatusCode
+    return StatusCode <= LARGEST_EXIT_CODE ? StatusCode : await this.#endForReal()
+  }
+
+  /** No program can choose such an exit code: the engine has lost sight of one that lives on. */
+  async #endForReal(): Promise<number> {
+    const processes = await killStragglers(this.id)
+    this.#services.log.warn('The engine took a program for ended that was not', {
+      container: this.name,
+      killed: processes,
+    })
+    return LARGEST_EXIT_CODE
   }
 
   /** What the end means: the program's own doing, or the engine's. */

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { RetryableError } from '../../../src/core/errors.ts'
-import { connectEngine } from '../../../src/executors/docker/connect.ts'
-import type { Engine } from '../../../src/executors/docker/engine.ts'
+import { connectEngine } from '../../../src/executors/docker/api/connect.ts'
+import type { Engine } from '../../../src/executors/docker/api/engine.ts'
 import { ImageError } from '../../../src/executors/executor.ts'
 import {
   canStartPrivateEngine,

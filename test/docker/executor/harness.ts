@@ -6,7 +6,7 @@ import {
   createDockerExecutor,
   type DockerExecutorOptions,
 } from '../../../src/executors/docker/docker-executor.ts'
-import type { Engine } from '../../../src/executors/docker/engine.ts'
+import type { Engine } from '../../../src/executors/docker/api/engine.ts'
 import type { Executor, TaskSpec } from '../../../src/executors/executor.ts'
 import { runTask, taskName, type RunRequest, type RunResult } from '../../../src/executors/run-task.ts'
 

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
-import { writeTar, type TarEntry } from '../../../src/executors/docker/tar.ts'
+import { writeTar, type TarEntry } from '../../../src/executors/docker/images/tar.ts'
 
 export interface PushedImage {
   entries: readonly TarEntry[]

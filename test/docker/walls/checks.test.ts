@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OperatorError } from '../../../src/core/errors.ts'
-import { connectEngine } from '../../../src/executors/docker/connect.ts'
-import type { Engine } from '../../../src/executors/docker/engine.ts'
+import { connectEngine } from '../../../src/executors/docker/api/connect.ts'
+import type { Engine } from '../../../src/executors/docker/api/engine.ts'
 import {
   canStartPrivateEngine,
   requireEngine,

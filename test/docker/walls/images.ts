@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
-import type { Engine } from '../../../src/executors/docker/engine.ts'
-import { importImage } from '../../../src/executors/docker/import-image.ts'
+import type { Engine } from '../../../src/executors/docker/api/engine.ts'
+import { importImage } from '../../../src/executors/docker/images/import-image.ts'
 import { programs, shellEntries } from '../../support/images.ts'
 
 /** An image with this machine's `tar`, or with a shell script of that name. */

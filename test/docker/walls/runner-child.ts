@@ -1,9 +1,9 @@
 /** Starts a program of IMAGE within walls, with a folder that outlives it, as the user of SETUID; tells of them, and waits. */
 import { statSync } from 'node:fs'
 import { createLogger } from '../../../src/core/log.ts'
-import { connectEngine } from '../../../src/executors/docker/connect.ts'
+import { connectEngine } from '../../../src/executors/docker/api/connect.ts'
 import { createDockerExecutor } from '../../../src/executors/docker/docker-executor.ts'
-import { SECCOMP_PROFILE } from '../../../src/executors/docker/seccomp.ts'
+import { SECCOMP_PROFILE } from '../../../src/executors/docker/walls/seccomp.ts'
 
 const { IMAGE = '', SETUID, DOCKER_HOST = '' } = process.env
 if (SETUID !== undefined) {

@@ -1,9 +1,9 @@
-import { SECCOMP_PROFILE } from '../../../src/executors/docker/seccomp.ts'
+import { SECCOMP_PROFILE } from '../../../src/executors/docker/walls/seccomp.ts'
 import {
   createDockerExecutor,
   type DockerExecutorOptions,
 } from '../../../src/executors/docker/docker-executor.ts'
-import type { Engine } from '../../../src/executors/docker/engine.ts'
+import type { Engine } from '../../../src/executors/docker/api/engine.ts'
 import type {
   Executor,
   Task,

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { OperatorError } from '../../../../src/core/errors.ts'
-import { parseHost } from '../../../../src/executors/docker/address.ts'
-import { Engine } from '../../../../src/executors/docker/engine.ts'
-import { sshArguments } from '../../../../src/executors/docker/ssh-connection.ts'
+import { parseHost } from '../../../../src/executors/docker/api/address.ts'
+import { Engine } from '../../../../src/executors/docker/api/engine.ts'
+import { sshArguments } from '../../../../src/executors/docker/api/ssh-connection.ts'
 
 describe('parseHost', () => {
   it.each([

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { OperatorError } from '../../../../src/core/errors.ts'
-import { connectEngine } from '../../../../src/executors/docker/connect.ts'
+import { connectEngine } from '../../../../src/executors/docker/api/connect.ts'
 
 let home: string
 let servers: Server[]

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { containerBody, type ContainerSpec } from '../../../../src/executors/docker/container.ts'
-import { withinWalls } from '../../../../src/executors/docker/walls.ts'
+import { withinWalls } from '../../../../src/executors/docker/walls/walls.ts'
 import { ImageError, type TaskSpec } from '../../../../src/executors/executor.ts'
 
 const SPEC: TaskSpec = { name: 'n', kind: 'evaluator', image: 'x', environment: {}, limits: {}, keep: false }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { demultiplex } from '../../../../src/executors/docker/demultiplex.ts'
+import { demultiplex } from '../../../../src/executors/docker/api/demultiplex.ts'
 
 function frame(stream: number, data: string): Buffer {
   const header = Buffer.alloc(8)

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createLogger } from '../../../../src/core/log.ts'
-import { engineKind, isRootless, warnOfEngine } from '../../../../src/executors/docker/engine-kind.ts'
-import { Engine } from '../../../../src/executors/docker/engine.ts'
+import { engineKind, isRootless, warnOfEngine } from '../../../../src/executors/docker/api/engine-kind.ts'
+import { Engine } from '../../../../src/executors/docker/api/engine.ts'
 
 let folder: string
 let server: Server

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { expect, it } from 'vitest'
-import { Engine } from '../../../../src/executors/docker/engine.ts'
+import { Engine } from '../../../../src/executors/docker/api/engine.ts'
 
 it('survives a stream that breaks before anybody reads it, and tells who reads it later', async () => {
   const server = createServer().listen(0, '127.0.0.1')

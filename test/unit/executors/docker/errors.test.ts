@@ -5,7 +5,7 @@ import {
   startError,
   surroundingError,
   transportError,
-} from '../../../../src/executors/docker/errors.ts'
+} from '../../../../src/executors/docker/api/errors.ts'
 
 /** What an error is in the end: the reason of an ImageError, or the surrounding of a RetryableError. */
 function sort(error: unknown): string {

@@ -9,8 +9,8 @@ import { systemClock } from '../../../../src/core/clock.ts'
 import { RetryableError, StoppedError } from '../../../../src/core/errors.ts'
 import { createLogger } from '../../../../src/core/log.ts'
 import { createDockerExecutor } from '../../../../src/executors/docker/docker-executor.ts'
-import { Engine } from '../../../../src/executors/docker/engine.ts'
-import { EngineError } from '../../../../src/executors/docker/errors.ts'
+import { Engine } from '../../../../src/executors/docker/api/engine.ts'
+import { EngineError } from '../../../../src/executors/docker/api/errors.ts'
 import type { Executor, Task, TaskSpec } from '../../../../src/executors/executor.ts'
 
 /** How one kind of request is answered; what is left out is answered as a healthy engine does. */

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { holderProgram } from '../../../../src/executors/docker/holder-image.ts'
+import { holderProgram } from '../../../../src/executors/docker/network/holder-image.ts'
 
 /** Node's names of the architectures → Docker's. */
 const ARCHITECTURE = { x64: 'amd64', arm64: 'arm64' }[process.arch as string]

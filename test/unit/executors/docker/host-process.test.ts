@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
-import { HostProcess } from '../../../../src/executors/docker/host-process.ts'
+import { HostProcess } from '../../../../src/executors/docker/host/host-process.ts'
 
 /** Stands in every line of /proc/PID/cgroup, as a container's id does in those of its processes. */
 const ANY = '/'

@@ -1,5 +1,5 @@
 /** Notes images by names of its own in a folder, until it is killed; says each name once it is noted. */
-import { PulledImages } from '../../../../src/executors/docker/pulled-images.ts'
+import { PulledImages } from '../../../../src/executors/docker/images/pulled-images.ts'
 
 const [, , folder = '', self = ''] = process.argv
 const pulled = new PulledImages(folder)

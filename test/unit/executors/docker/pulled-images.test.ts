@@ -4,8 +4,8 @@ import { mkdtemp, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { PulledImages } from '../../../../src/executors/docker/pulled-images.ts'
-import type { StoredImage } from '../../../../src/executors/docker/stored-image.ts'
+import { PulledImages } from '../../../../src/executors/docker/images/pulled-images.ts'
+import type { StoredImage } from '../../../../src/executors/docker/images/stored-image.ts'
 import { compileChild } from '../../../support/compile-child.ts'
 
 const [A, B, C] = ['a', 'b', 'c'].map((each) => `sha256:${each.repeat(64)}`) as [string, string, string]

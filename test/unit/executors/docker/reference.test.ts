@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { isAllowed, isReference, parseReference } from '../../../../src/executors/docker/reference.ts'
+import { isAllowed, isReference, parseReference } from '../../../../src/executors/docker/images/reference.ts'
 
 const DIGEST = `sha256:${'0'.repeat(64)}`
 

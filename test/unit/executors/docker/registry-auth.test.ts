@@ -2,7 +2,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { registryAuth, type RegistryLogin } from '../../../../src/executors/docker/registry-auth.ts'
+import { registryAuth, type RegistryLogin } from '../../../../src/executors/docker/images/registry-auth.ts'
 
 let folder: string
 const never = new AbortController().signal

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { ALLOWED_CALLS } from '../../../../src/executors/docker/seccomp-calls.ts'
-import { SECCOMP_PROFILE } from '../../../../src/executors/docker/seccomp.ts'
+import { ALLOWED_CALLS } from '../../../../src/executors/docker/walls/seccomp-calls.ts'
+import { SECCOMP_PROFILE } from '../../../../src/executors/docker/walls/seccomp.ts'
 
 interface Profile {
   defaultAction: string

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { digestOf, fitsPlatform, type StoredImage } from '../../../../src/executors/docker/stored-image.ts'
+import {
+  digestOf,
+  fitsPlatform,
+  type StoredImage,
+} from '../../../../src/executors/docker/images/stored-image.ts'
 
 const [ONE, TWO] = ['1', '2'].map((each) => `sha256:${each.repeat(64)}`) as [string, string]
 const image: StoredImage = {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { afterAll, describe, expect, it } from 'vitest'
-import { writeTar, type TarEntry } from '../../../../src/executors/docker/tar.ts'
+import { writeTar, type TarEntry } from '../../../../src/executors/docker/images/tar.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'tar-'))
 afterAll(() => {
