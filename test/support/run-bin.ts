@@ -71,6 +71,7 @@ export class Workplace implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { child } of this.#runs) if (child.exitCode === null) child.kill('SIGKILL')
     await Promise.all(this.#runs.map((run) => run.ended))
-    await rm(this.folder, { recursive: true, force: true })
+    // What it has started may still write something for a moment.
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
   }
 }

@@ -1,6 +1,9 @@
+import http, { type IncomingMessage } from 'node:http'
+import https from 'node:https'
 import { retryPauseMs } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
-import { messageOf } from '../../core/errors.ts'
+import { messageOf, OperatorError } from '../../core/errors.ts'
+import { proxyAgent } from '../../net/proxy.ts'
 
 /** The other side can't be reached, does not answer in time, or is out of order: trying again may help. */
 export class UnreachableError extends Error {
@@ -42,19 +45,16 @@ export async function request({ url, headers = {}, json, signal }: Request): Pro
     cut.abort(new UnreachableError(`${hostOf(url)} did not answer within ${TIMEOUT_MS / 1000} s`))
   }, TIMEOUT_MS)
   try {
-    const response = await fetch(url, {
-      headers,
-      signal: cut.signal,
-      // Tokens and passwords go where they were meant to go, and nowhere else.
-      redirect: 'error',
-      ...(json === undefined ? {} : { method: 'POST', body: JSON.stringify(json) }),
-    })
-    const text = await readText(response, url)
-    if (response.status >= 500) throw new UnreachableError(`${hostOf(url)} answered ${response.status}`)
-    return { status: response.status, body: parseJson(text) }
+    const body = json === undefined ? undefined : JSON.stringify(json)
+    const { status, text } = await send(url, { headers, body, signal: cut.signal })
+    if (status >= 500) throw new UnreachableError(`${hostOf(url)} answered ${status}`)
+    // Tokens and passwords go where they were meant to go, and nowhere else.
+    if (status >= 300 && status < 400)
+      throw new UnreachableError(`${hostOf(url)} points elsewhere (${status})`)
+    return { status, body: parseJson(text) }
   } catch (error) {
     if (cut.signal.aborted) throw cut.signal.reason
-    if (error instanceof UnreachableError) throw error
+    if (error instanceof UnreachableError || error instanceof OperatorError) throw error
     throw new UnreachableError(`${hostOf(url)} can't be reached: ${reasonOf(error)}`)
   } finally {
     clearTimeout(timer)
@@ -86,10 +86,29 @@ export function asText(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
-async function readText(response: Response, url: string): Promise<string> {
+/** One request, through the proxy of the environment if there is one. */
+async function send(
+  url: string,
+  { headers, body, signal }: { headers: Request['headers']; body: string | undefined; signal: AbortSignal },
+): Promise<{ status: number; text: string }> {
+  const agent = await proxyAgent(url)
+  const options = {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: { ...headers, ...(body === undefined ? {} : { 'Content-Length': Buffer.byteLength(body) }) },
+    signal,
+    ...(agent === undefined ? {} : { agent }),
+  }
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    const call = url.startsWith('https:') ? https.request : http.request
+    call(url, options, resolve).on('error', reject).end(body)
+  })
+  return { status: response.statusCode ?? 0, text: await readText(response, url) }
+}
+
+async function readText(response: IncomingMessage, url: string): Promise<string> {
   const parts: Uint8Array[] = []
   let length = 0
-  for await (const part of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+  for await (const part of response as AsyncIterable<Uint8Array>) {
     length += part.length
     if (length > MAX_BYTES)
       throw new UnreachableError(`${hostOf(url)} answered with more than ${MAX_BYTES} bytes`)
@@ -107,11 +126,9 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** What lies below "fetch failed", which alone says nothing. */
+/** Of several addresses that were tried the first one's. */
 function reasonOf(error: unknown): string {
-  const cause = error instanceof Error ? error.cause : undefined
-  const inner = cause instanceof AggregateError ? (cause.errors as unknown[])[0] : cause
-  return messageOf(inner ?? error)
+  return messageOf(error instanceof AggregateError ? (error.errors as unknown[])[0] : error)
 }
 
 function hostOf(url: string): string {

@@ -265,7 +265,8 @@ function netOf(line: string): string {
   return /net:\[\d+\]/.exec(line)?.[0] ?? 'none'
 }
 
-/** Our folders for the engine. */
+/** This process's own folders for the engine; others may run. */
 async function folders(): Promise<string[]> {
-  return (await readdir(tmpdir())).filter((name) => name.startsWith('opthub-runner-'))
+  const own = new RegExp(`^opthub-runner-hosts-.*_${process.pid}_`)
+  return (await readdir(tmpdir())).filter((name) => own.test(name))
 }

@@ -132,7 +132,8 @@ describe.skipIf(engine === undefined)('a task', () => {
   })
 })
 
-/** Ours for the engine. */
+/** This process's own folders for the engine; others may run. */
 async function folders(): Promise<string[]> {
-  return (await readdir(tmpdir())).filter((name) => name.startsWith('opthub-runner-hosts-'))
+  const own = new RegExp(`^opthub-runner-hosts-.*_${process.pid}_`)
+  return (await readdir(tmpdir())).filter((name) => own.test(name))
 }

@@ -7,7 +7,7 @@ import { compileChild } from '../../support/compile-child.ts'
 import { OptHubStandIn } from '../../support/opthub-stand-in.ts'
 import { runInTerminal, type Outcome, type Step } from '../../support/terminal-run.ts'
 
-const FOLDERS = ['cli', 'config', 'core', 'matches']
+const FOLDERS = ['cli', 'config', 'core', 'matches', 'net']
 const hasPython = spawnSync('python3', ['-c', 'import pty, termios']).status === 0
 
 const compiled = compileChild(join(import.meta.dirname, 'prompt-child.ts'), FOLDERS)

@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { throughProxy } from '../../../src/aws/proxy.ts'
 import { systemClock } from '../../../src/core/clock.ts'
 import { OperatorError } from '../../../src/core/errors.ts'
+import { request } from '../../../src/matches/opthub/http.ts'
 import { createSqsQueue } from '../../../src/queues/sqs/sqs-queue.ts'
 import { createDynamoDbStore } from '../../../src/stores/dynamodb/dynamodb-store.ts'
 
@@ -55,6 +56,14 @@ describe('a proxy', () => {
     expect(new Set(asked)).toEqual(
       new Set(['sqs.ap-northeast-1.amazonaws.com:443', 'dynamodb.ap-northeast-1.amazonaws.com:443']),
     )
+  })
+
+  it('is asked for OptHub', async () => {
+    const { url, asked } = await startProxy()
+    stubProxy(url)
+    const signal = new AbortController().signal
+    await expect(request({ url: 'https://opthub.example/graphql', json: {}, signal })).rejects.toThrow()
+    expect(asked).toEqual(['opthub.example:443'])
   })
 
   it.each([
