@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { availableParallelism } from 'node:os'
 import { systemClock } from '../src/core/clock.ts'
 import { createLogger } from '../src/core/log.ts'
 import { connectEngine } from '../src/executors/docker/api/connect.ts'
@@ -17,7 +18,7 @@ import { DEFAULT_LIMITS } from '../src/kinds/code-exec/settings.ts'
 import { median, printTable, quantile, time, type Print } from './measure.ts'
 
 const IMAGE = 'opthub-runner-bench/python'
-const CODE = 'import argparse, json, logging, random, statistics; print(6 * 7)'
+const CODE = 'print(sum(x * x for x in range(10)))'
 const ROUNDS = 15
 /** Between two runs: a warm container must have been started, and all others be gone. */
 const PAUSE_MS = 1500
@@ -103,7 +104,16 @@ class Box implements AsyncDisposable {
     })
     const drain = new AbortController().signal
     const executor = createWarmPool(docker, {
-      ...{ perSlot, slots, idleMs: 60_000, jobs: 0, drain, clock: systemClock, log },
+      ...{
+        perSlot,
+        slots,
+        processors: availableParallelism(),
+        idleMs: 60_000,
+        jobs: 0,
+        drain,
+        clock: systemClock,
+        log,
+      },
     })
     const limits = DEFAULT_LIMITS
     return new Box({

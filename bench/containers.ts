@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpus } from 'node:os'
+import { availableParallelism, cpus } from 'node:os'
 import { systemClock } from '../src/core/clock.ts'
 import { createLogger } from '../src/core/log.ts'
 import { connectEngine } from '../src/executors/docker/api/connect.ts'
@@ -42,6 +42,7 @@ export async function openExecutor({ slots, warm }: { slots: number; warm: numbe
   return createWarmPool(executor, {
     perSlot: warm,
     slots,
+    processors: availableParallelism(),
     idleMs: 60_000,
     jobs: 0,
     drain: new AbortController().signal,

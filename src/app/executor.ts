@@ -61,6 +61,7 @@ export async function connectExecutor(options: RunnerOptions, cleanup: Cleanup):
   const pool = createWarmPool(leasing, {
     perSlot: config.warm === 'auto' ? 1 : config.warm,
     slots: slotCount(options),
+    processors: availableParallelism(),
     idleMs: config.warm_idle * 1000,
     jobs: options.num,
     drain: options.stop.drain,

@@ -1,6 +1,6 @@
 import { openSandbox } from '../app/code-exec.ts'
 import { systemClock } from '../core/clock.ts'
-import { OperatorError, RetryableError, UnfitError } from '../core/errors.ts'
+import { OperatorError, RetryableError, UnfitError, type Surrounding } from '../core/errors.ts'
 import { formatJson } from '../core/json.ts'
 import { Timeline } from '../core/timeline.ts'
 import { ImageError } from '../executors/executor.ts'
@@ -18,6 +18,12 @@ import { exitCodeOf as exitCodeOfSignal, onDistinctSignal } from './signals.ts'
 
 export interface RunCodeFlags extends CodeFlags, SettingFlags {
   json?: true
+}
+
+const HOW_TO_GO_ON: Partial<Record<Surrounding, string>> = {
+  engine: 'Is Docker running? `opthub-runner doctor` tells more.',
+  registry:
+    'The image must be on this machine: get it by `docker pull` or `docker load`; in a clone `npm run languages` makes those of Python, Node and bash without a registry.',
 }
 
 /** Runs a program here and now, without queue or table: its output is ours, and its exit code. */
@@ -164,10 +170,7 @@ function explain(error: unknown): unknown {
     })
   }
   if (error instanceof RetryableError) {
-    const hint =
-      error.surrounding === 'engine'
-        ? 'Is Docker running? `opthub-runner doctor` tells more.'
-        : 'Call it again later.'
+    const hint = HOW_TO_GO_ON[error.surrounding] ?? 'Call it again later.'
     return new OperatorError('The program could not be run', error.message, hint, CODE_EXIT.ours, {
       cause: error,
     })

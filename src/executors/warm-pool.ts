@@ -11,6 +11,8 @@ export interface WarmPoolOptions {
   /** Parked tasks per slot; 0 = none. */
   perSlot: number
   slots: number
+  /** While jobs run no more than so many are parked: the processors have no time for them. Left out = no bound. */
+  processors?: number
   /** A parked task that nobody took for so long goes. */
   idleMs: number
   /** How many jobs will come at most; 0 = no end. */
@@ -204,7 +206,7 @@ class WarmPool {
   }
 
   #mayPark(shelf: Shelf): boolean {
-    const { perSlot, slots, jobs, drain } = this.#o
+    const { perSlot, slots, processors = Infinity, jobs, drain } = this.#o
     if (this.#closed.signal.aborted || drain.aborted || this.#coldStarts > 0) return false
     if (
       !this.#isKnown(shelf) ||
@@ -214,6 +216,7 @@ class WarmPool {
       return false
     const count = this.#count()
     if (jobs > 0 && count >= jobs - this.#jobsStarted) return false
+    if (count >= processors && [...this.#shelves.values()].some(({ running }) => running > 0)) return false
     if (shelf.count >= Math.min(shelf.peak, slots) * perSlot) return false
     if (count >= slots * perSlot && !this.#evictStale(shelf)) return false
     return this.#memory.fits(shelf)

@@ -287,6 +287,20 @@ describe('a warm pool', () => {
     expect(executor.parked).toHaveLength(4)
   })
 
+  it('parks no more than there are processors while jobs run, and the rest when they have ended', async () => {
+    const { executor, run, clock } = setUp({ slots: 3, processors: 1 })
+    executor.onStart = (task) => {
+      task.onInput = () => undefined
+    }
+    const running = [run(specOf()), run(specOf()), run(specOf())]
+    await clock.advance(1000)
+    expect(executor.parked).toHaveLength(1)
+    for (const task of executor.tasks.slice(0, 3)) task.end(0)
+    await Promise.all(running)
+    await clock.advance(1000)
+    expect(executor.parked).toHaveLength(3)
+  })
+
   it('parks none for which no job will come', async () => {
     const { executor, run, drain } = setUp({ jobs: 2 })
     await run(specOf())
