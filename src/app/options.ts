@@ -1,3 +1,4 @@
+import type { AwsKeys } from '../aws/keys.ts'
 import type { Config } from '../config/schema.ts'
 import type { Logger } from '../core/log.ts'
 import type { WorkerObserver } from '../core/observer.ts'
@@ -12,6 +13,8 @@ export interface TableOptions {
   /** Use the servers in `dataDir` instead of what the config names. */
   local: boolean
   dataDir: string
+  /** The key pair as the settings have it now; left out = it stays as it is in `config`. */
+  keys?: () => Promise<AwsKeys | undefined>
   log: Logger
 }
 

@@ -62,7 +62,7 @@ export async function openInspector(options: TableOptions): Promise<Inspector> {
   const cleanup = createCleanup(options.log)
   try {
     const [place, { inspectQueue }, { inspectTable }] = await together([
-      options.local ? localPlace(options, cleanup) : configuredPlace(options.config),
+      options.local ? localPlace(options, cleanup) : configuredPlace(options),
       import('../queues/sqs/inspect.ts'),
       import('../stores/dynamodb/inspect.ts'),
     ])
@@ -86,7 +86,7 @@ export async function connectTable(
 ): Promise<Omit<Table, 'close'> & { leases: Leases | undefined }> {
   const { config } = options
   const [place, { createDynamoDbStore }, { createSqsQueue }] = await together([
-    options.local ? localPlace(options, cleanup) : configuredPlace(options.config),
+    options.local ? localPlace(options, cleanup) : configuredPlace(options),
     import('../stores/dynamodb/dynamodb-store.ts'),
     import('../queues/sqs/sqs-queue.ts'),
   ])
@@ -154,14 +154,17 @@ function embeddedPlace(info: EmbeddedInfo): Place {
   }
 }
 
-async function configuredPlace(config: Config): Promise<Place> {
-  const { throughProxy } = await import('../aws/proxy.ts')
+async function configuredPlace({ config, keys }: TableOptions): Promise<Place> {
+  const [{ throughProxy }, { followKeys }] = await Promise.all([
+    import('../aws/proxy.ts'),
+    import('../aws/keys.ts'),
+  ])
   const { access_key_id: accessKeyId, secret_access_key: secretAccessKey } = config
+  const pair =
+    accessKeyId === undefined || secretAccessKey === undefined ? undefined : { accessKeyId, secretAccessKey }
   const connection = {
     region: config.region_name ?? 'us-east-1',
-    ...(accessKeyId === undefined || secretAccessKey === undefined
-      ? {}
-      : { credentials: { accessKeyId, secretAccessKey } }),
+    ...(pair === undefined ? {} : { credentials: keys === undefined ? pair : followKeys(pair, keys) }),
   }
   const at = (endpoint: string | undefined): AwsConnection => ({
     ...connection,

@@ -1,4 +1,5 @@
 import type { Agent } from 'node:http'
+import type { AwsKeys } from './keys.ts'
 
 /** Where a service of AWS is and who asks, as the config says it. */
 export interface AwsConnection {
@@ -6,7 +7,7 @@ export interface AwsConnection {
   /** Base URL of another server that speaks the protocol; left out = AWS itself. */
   endpoint?: string
   /** Left out = AWS's default chain: environment, profile, instance or pod role. */
-  credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string }
+  credentials?: (AwsKeys & { sessionToken?: string }) | (() => Promise<AwsKeys & { expiration: Date }>)
   /** Opens connections in another way, e.g. through a proxy. */
   agent?: Agent
   /** Added to the User-Agent, e.g. ['opthub-runner', '0.1.0']. */

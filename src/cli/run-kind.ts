@@ -93,7 +93,7 @@ async function work(kind: KindName, words: string[], flags: RunFlags, session: S
   givenProcessName(session.io, flags)
   const local = flags.local === true
   const settings = await loadSettings(session, flags, (found) => needsOf(kind, found, local))
-  const { config, warnings, dataDir } = settings
+  const { config, warnings, dataDir, keys } = settings
   const { processName, optHub } = await identify(kind, settings, flags, session)
   // It is held from the start where questions were possible; from here on its keys are signals again.
   releaseTerminal(session.io)
@@ -134,6 +134,7 @@ async function work(kind: KindName, words: string[], flags: RunFlags, session: S
       processName,
       local,
       dataDir,
+      keys,
       environment: session.io.environment,
       drainQueue: flags.drainQueue === true,
       num: config.num,

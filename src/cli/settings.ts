@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { TableOptions } from '../app/options.ts'
 import type { Need } from '../config/checks.ts'
 import { formatOrigin, type ConfigProblem } from '../config/problem.ts'
 import type { Config } from '../config/schema.ts'
@@ -25,6 +26,8 @@ export interface Settings {
   warnings: ConfigProblem[]
   /** The data folder, absolute. */
   dataDir: string
+  /** The AWS keys as they are now, read again; undefined = the default chain. */
+  keys: NonNullable<TableOptions['keys']>
 }
 
 /** Adds the flags that say where the settings are. */
@@ -50,16 +53,24 @@ export async function loadSettings(
     import('../config/paths.ts'),
   ])
   const { environment, platform } = session.io
-  const loaded = await loadConfig({
+  const options = {
     file: configFile(flags),
     required: flags.config !== undefined || flags.dev === true,
     environment,
     flags: settingsOf(flags),
-    needs,
-  })
+  }
+  const loaded = await loadConfig({ ...options, needs })
   session.debug = loaded.config.log_level === 'DEBUG'
   session.secrets = [...session.secrets, ...secretsOf(loaded.config)]
-  return { ...loaded, dataDir: dataFolder(environment, platform) }
+  const keys: Settings['keys'] = async () => {
+    const { config } = await loadConfig(options)
+    const { access_key_id: accessKeyId, secret_access_key: secretAccessKey } = config
+    if (accessKeyId === undefined || secretAccessKey === undefined) return undefined
+    const news = [accessKeyId, secretAccessKey].filter((value) => !session.secrets.includes(value))
+    session.secrets = [...session.secrets, ...news]
+    return { accessKeyId, secretAccessKey }
+  }
+  return { ...loaded, dataDir: dataFolder(environment, platform), keys }
 }
 
 /** What of the settings no line may show. */

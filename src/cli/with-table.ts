@@ -13,7 +13,7 @@ interface TableCall extends Settings {
 
 /** Opens the table, does `work`, and closes it again. A signal ends the work, with the exit code that shells expect. */
 export async function withTable(
-  { session, config, warnings, dataDir, local }: TableCall,
+  { session, config, warnings, dataDir, keys, local }: TableCall,
   work: (table: Table, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const { io } = session
@@ -22,7 +22,7 @@ export async function withTable(
   const stop = createStop({ graceMs: 0 })
   const signals = watchSignals(io, stop, log)
   try {
-    const table = await openTable({ config, local, dataDir, log })
+    const table = await openTable({ config, local, dataDir, keys, log })
     try {
       await work(table, stop.drain)
     } finally {

@@ -20,6 +20,7 @@ import type { Seat } from './network/holders.ts'
 import { feed } from './api/feed.ts'
 import type { HostProcess } from './host/host-process.ts'
 import type { HostView } from './host/host-view.ts'
+import { ranOutOfMemory } from './host/kernel-log.ts'
 import { killStragglers } from './host/stragglers.ts'
 import {
   notesOf,
@@ -342,6 +343,7 @@ export class DockerTask implements Task {
     const found = await ask()
     const isExplained = found.answer.State.OOMKilled || found.notes.oom || found.notes.kill || this.#isKilled
     if (exitCode !== KILLED || isExplained) return found
+    if (host.isShared && ranOutOfMemory(this.id)) return { ...found, notes: { kill: false, oom: true } }
     // News of memory that ran out may come after the news of the end that it brought.
     await clock.sleep(LATE_NEWS_MS)
     return await ask()
