@@ -56,6 +56,7 @@ export function startError(error: unknown, image: string): unknown {
   if (error.status === 404 && /no such image/i.test(said)) {
     return new ImageError('not_found', `Image ${image} is not there any more: ${error.message}`, options)
   }
+  if (SAYS_NEIGHBOUR_GONE.test(said)) return surroundingError(error)
   if (SAYS_NOT_STARTABLE.test(said) || (error.status === 400 && !saysDiskFull(said))) return notStartable()
   if (saysDiskFull(said) || SAYS_EXHAUSTED.test(said)) return surroundingError(error)
   return /error during container init/i.test(said) ? notStartable() : surroundingError(error)
@@ -123,6 +124,9 @@ const SAYS_NOT_STARTABLE = new RegExp(
   ].join('|'),
   'i',
 )
+
+/** The container whose namespace was to be joined has ended; the engine calls that a bad request. */
+export const SAYS_NEIGHBOUR_GONE = /(is not|non) running|namespace path: .*\/proc\/\d+\/ns\//i
 
 /** The machine is short of something, whatever the container asked for. */
 const SAYS_EXHAUSTED = /cannot allocate memory|resource temporarily unavailable|too many open files/i

@@ -4,6 +4,7 @@ import { messageOf, OperatorError, RetryableError } from '../../../core/errors.t
 import { ImageError, type ImageInfo, type Internet } from '../../executor.ts'
 import type { Engine } from '../api/engine.ts'
 import { engineKind } from '../api/engine-kind.ts'
+import { SAYS_NEIGHBOUR_GONE } from '../api/errors.ts'
 import type { NetworkHolder, Seat } from './holders.ts'
 import type { HostProcess } from '../host/host-process.ts'
 import type { HostView } from '../host/host-view.ts'
@@ -161,7 +162,7 @@ export class Internets {
         signal,
       ).catch(async (error: unknown) => {
         // A router that has ended says better what is wrong.
-        if (/is not running/i.test(messageOf(error))) await router.ready
+        if (SAYS_NEIGHBOUR_GONE.test(messageOf(error))) await router.ready
         throw error
       })
       started.push(holder)

@@ -46,6 +46,12 @@ describe('startError', () => {
       'RetryableError engine',
     ],
     [500, 'error during container init: mounting "x": cannot allocate memory', 'RetryableError engine'],
+    [
+      400,
+      'failed to create shim task: OCI runtime create failed: runc create failed: unable to create new parent process: namespace path: lstat /proc/11687/ns/pid: no such file or directory: unknown',
+      'RetryableError engine',
+    ],
+    [409, 'cannot join network of a non running container: abc', 'RetryableError engine'],
     [409, 'Conflict. The container name "/x" is already in use', 'RetryableError engine'],
     [500, 'driver failed programming external connectivity', 'RetryableError engine'],
     [503, '', 'RetryableError engine'],
