@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { EXIT, messageOf, OperatorError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import { Membership, UnansweredError } from './membership.ts'
-import { deadLetterName, LEASE_TABLE, QUEUES, REGION, TABLE, type QueueName } from './serve.ts'
+import { BUCKET, deadLetterName, LEASE_TABLE, QUEUES, REGION, TABLE, type QueueName } from './serve.ts'
 import { ACCOUNT_ID } from './sqs/service.ts'
 
 /** What a client needs to use the embedded services. */
 export interface EmbeddedInfo {
-  endpoints: { sqs: string; dynamodb: string }
+  endpoints: { sqs: string; dynamodb: string; s3: string }
   region: string
   accessKeyId: string
   secretAccessKey: string
@@ -16,6 +16,7 @@ export interface EmbeddedInfo {
   queues: Record<QueueName, string>
   deadLetterQueues: Record<QueueName, string>
   table: typeof TABLE
+  bucket: typeof BUCKET
   /** Where runners keep the lease records of long jobs. */
   leaseTable: typeof LEASE_TABLE
 }
@@ -47,7 +48,7 @@ export function embeddedFolder(dataFolder: string): string {
 }
 
 /**
- * Serves SQS and DynamoDB on loopback from a data directory, or joins the process that serves it already and takes
+ * Serves SQS, DynamoDB and S3 on loopback from a data directory, or joins the process that serves it already and takes
  * over when that one ends. Throws OperatorError.
  */
 export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> {
@@ -91,13 +92,14 @@ function describe(membership: Membership): EmbeddedInfo {
       string
     >
   return {
-    endpoints: { sqs: url, dynamodb: url },
+    endpoints: { sqs: url, dynamodb: url, s3: url },
     region: REGION,
     accessKeyId,
     secretAccessKey,
     queues: urls((queue) => queue),
     deadLetterQueues: urls(deadLetterName),
     table: TABLE,
+    bucket: BUCKET,
     leaseTable: LEASE_TABLE,
   }
 }

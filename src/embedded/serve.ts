@@ -6,12 +6,16 @@ import { Database } from './database.ts'
 import { DynamoService } from './dynamodb/service.ts'
 import { createReactions } from './reactions.ts'
 import { listen, type EmbeddedServer } from './server.ts'
+import { ObjectStore } from './s3/objects.ts'
+import { handleS3 } from './s3/service.ts'
 import { ACCOUNT_ID, SqsService } from './sqs/service.ts'
 import type { QueueAttributes } from './sqs/queue-attributes.ts'
 import { createCredentials, randomPort, readState, writeState, type State } from './state-file.ts'
 
 export const REGION = 'us-east-1'
 export const TABLE = 'opthub'
+/** The bucket that is there from the beginning. */
+export const BUCKET = 'opthub'
 /** Of jobs that outlast their message. */
 export const LEASE_TABLE = 'opthub-leases'
 export const QUEUES = ['evaluator', 'scorer', 'code-exec', 'inference'] as const
@@ -58,9 +62,12 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     const state: State = { ...credentials, port: server.port }
     if (known?.port !== state.port) await writeState(dataDir, state)
     const { sqs, dynamodb } = await openServices(database, state, options)
+    const objects = await ObjectStore.open(database, join(dataDir, 'objects'))
+    await objects.createBucket(BUCKET)
     server.open({
       sqs: (action, request, caller) => sqs.handle(action, request, caller),
       dynamodb: (action, request) => dynamodb.handle(action, request),
+      s3: (request, response) => handleS3(objects, state, request, response),
     })
     const opened = server
     return {
@@ -70,6 +77,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
         await opened.close()
         sqs.stop()
         dynamodb.stop()
+        await objects.close()
         await database.close()
       },
     }

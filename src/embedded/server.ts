@@ -8,6 +8,9 @@ import { ApiError, serializationError, unknownOperation } from './api-error.ts'
 import type { Caller } from './caller.ts'
 import { findForeignness, findSignatureProblem, isEqual, proofOf, type Credentials } from './guard.ts'
 import { parseJsonObject, type JsonObject } from './json-object.ts'
+import { refuseS3 } from './s3/answer.ts'
+import { S3Error } from './s3/errors.ts'
+import { isForS3 } from './s3/signature.ts'
 
 /** Where members of the same data directory keep a connection, so that they see at once when the server dies. */
 export const MEMBER_PATH = '/.opthub/member'
@@ -18,12 +21,16 @@ export const PROOF_HEADER = 'x-opthub-proof'
 const MAX_BODY_BYTES = 16 * 1024 * 1024
 /** Clients keep connections for up to a minute and must not meet one that is just closing. */
 const KEEP_ALIVE_MS = 75_000
+/** The heads of requests come at once; the bodies of large objects take as long as they take. */
+const HEADERS_MS = 60_000
 /** How long requests that have begun may take when the server closes. */
 const DRAIN_MS = 1000
 
 export interface Services {
   sqs(action: string, request: JsonObject, caller: Caller): Promise<object>
   dynamodb(action: string, request: JsonObject): Promise<object>
+  /** Checks the signature and answers by itself; throws S3Error before anything was sent. */
+  s3(request: IncomingMessage, response: ServerResponse): Promise<void>
 }
 
 export interface EmbeddedServer {
@@ -34,7 +41,7 @@ export interface EmbeddedServer {
 }
 
 /**
- * Listens on 127.0.0.1 and answers AWS's JSON protocol for both services. Port 0 = any. Rejects with EADDRINUSE and
+ * Listens on 127.0.0.1 and answers AWS's JSON protocol for SQS and DynamoDB, and S3's own. Port 0 = any. Rejects with EADDRINUSE and
  * the like. Nothing is answered before `open`.
  */
 export async function listen(port: number, credentials: Credentials, log: Logger): Promise<EmbeddedServer> {
@@ -42,11 +49,14 @@ export async function listen(port: number, credentials: Credentials, log: Logger
   let services: Services | undefined
   let opened: () => void = () => undefined
   const ready = new Promise<void>((resolve) => (opened = resolve))
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
-    busy.add(response)
-    response.once('close', () => busy.delete(response))
-    void serve(request, response)
-  })
+  const server = createServer(
+    { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS, requestTimeout: 0 },
+    (request, response) => {
+      busy.add(response)
+      response.once('close', () => busy.delete(response))
+      void serve(request, response)
+    },
+  )
   server.on('clientError', (_error, socket) => {
     socket.destroy()
   })
@@ -95,6 +105,10 @@ export async function listen(port: number, credentials: Credentials, log: Logger
         welcome(request, response, credentials)
         return
       }
+      if (isForS3(request)) {
+        await serveS3(request, response)
+        return
+      }
       if (request.method !== 'POST') {
         throw new ApiError('com.amazon.coral.service#UnknownOperationException', 'Only POST is answered', {
           status: 405,
@@ -119,6 +133,20 @@ export async function listen(port: number, credentials: Credentials, log: Logger
         log.error('The embedded service failed', { service, why: messageOf(error) })
       }
       refuse(response, error instanceof ApiError ? error : internalError(service), service)
+    }
+  }
+
+  async function serveS3(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      await ready
+      if (services === undefined) throw new Error('the server is not open')
+      await services.s3(request, response)
+    } catch (error) {
+      if (!(error instanceof S3Error) && !response.destroyed) {
+        log.error('The embedded service failed', { service: 's3', why: messageOf(error) })
+      }
+      const internal = new S3Error('InternalError', 500, 'The embedded service failed; its log says why')
+      refuseS3(response, error instanceof S3Error ? error : internal)
     }
   }
 }

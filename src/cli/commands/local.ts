@@ -46,7 +46,7 @@ async function serve(flags: LocalFlags, session: Session): Promise<void> {
 }
 
 interface ServedAt {
-  endpoints: { sqs: string; dynamodb: string }
+  endpoints: { sqs: string; dynamodb: string; s3: string }
   region: string
   accessKeyId: string
   secretAccessKey: string
@@ -56,6 +56,7 @@ function shellExports({ endpoints, region, accessKeyId, secretAccessKey }: Serve
   const variables = {
     AWS_ENDPOINT_URL_SQS: endpoints.sqs,
     AWS_ENDPOINT_URL_DYNAMODB: endpoints.dynamodb,
+    AWS_ENDPOINT_URL_S3: endpoints.s3,
     AWS_ACCESS_KEY_ID: accessKeyId,
     AWS_SECRET_ACCESS_KEY: secretAccessKey,
     AWS_REGION: region,
