@@ -33,6 +33,8 @@ export interface Capacity {
   memoryBytes: number
   /** UUIDs, in the order of the driver; none where there is no GPU or no way to hand one over. */
   gpus: readonly string[]
+  /** What their own memory holds in all, by UUID, as far as that is known. */
+  gpuMemoryBytes?: Readonly<Record<string, number>>
   /** Why there is no GPU, or none can be seen. */
   noGpus?: string
 }
@@ -45,6 +47,10 @@ export interface ImageInfo {
   id: string
   /** `sha256:…` under which its registry knows it; left out for an image that was made on this machine. */
   digest?: string
+  /** What its maker says of it, by name; left out = nothing. */
+  labels?: Readonly<Record<string, string>>
+  /** Words that run whatever a task's command is; empty or left out = its command is the program. */
+  entrypoint?: readonly string[]
 }
 
 /** The image can't be had, and trying again at once won't help: the administrator can act (or the job's author). */
@@ -163,6 +169,12 @@ export interface Usage {
   memoryPeakBytes?: number
 }
 
+/** What is to be reached of a task: a TCP port in it, or a unix socket (an absolute path in it, in a folder of its own). */
+export type ServerSpec = { port: number } | { socketPath: string }
+
+/** Where the server of a task is reached from here. */
+export type Endpoint = { host: string; port: number } | { socketPath: string }
+
 export interface TaskSpec {
   /** Unique, made of letters, digits and dashes. */
   name: string
@@ -170,14 +182,20 @@ export interface TaskSpec {
   image: string
   /** Arguments, never through a shell; left out = the image's own. */
   command?: readonly string[]
+  /** Takes the place of the image's own. */
+  entrypoint?: readonly string[]
   environment: Readonly<Record<string, string>>
   /** Working directory; left out = the image's own. */
   workdir?: string
   mounts?: readonly Mount[]
   /** A driver is handed UUIDs only: gpu-lease.ts turns a request into those that nobody else has. */
   gpus?: GpuRequest
+  /** The least memory that each of them must have of its own, where they are only counted. */
+  gpuMemoryBytes?: number
   limits: TaskLimits
   walls?: Walls
+  /** It serves calls: it gets a network of its own, or none where it serves a unix socket and its limits say so. */
+  server?: ServerSpec
   /** No other task will be like it: none is started ahead. */
   isUnique?: boolean
   /** No job waits for it yet: it gives way to those that do. */
@@ -224,6 +242,13 @@ export interface Task extends AsyncDisposable {
   usage?(): Promise<Usage>
   /** How to read its output later, shown when it is kept. */
   readonly logsCommand: string
+  /** The GPUs that nobody else has until it is disposed, as UUIDs. */
+  readonly gpuIds?: readonly string[]
+  /**
+   * Where its server is reached; that it answers there is not said. RetryableError('engine') when it can't be told,
+   * OperatorError where it can't be reached from this machine.
+   */
+  endpoint?(): Promise<Endpoint>
   /**
    * Writes the input and half-closes standard input. Resolves when all is written or the task stopped reading;
    * never hangs on a task that ends without reading.

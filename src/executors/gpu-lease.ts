@@ -6,7 +6,7 @@ import type { Capacity, Executor, Task, TaskExit, TaskSpec } from './executor.ts
 import { GpuClaims, type GpuClaim } from './gpu-claims.ts'
 import { GpuQueue, type GpuDemand } from './gpu-queue.ts'
 import { OwnedFiles } from './owned-files.ts'
-import { assertFits, hasNeeds, wantsGpu } from './resource-fit.ts'
+import { assertFits, gpusWith, hasNeeds, wantsGpu } from './resource-fit.ts'
 
 export interface GpuLeasingOptions {
   /** Where it stands who has which: the same for all runners of a user. */
@@ -89,12 +89,13 @@ class GpuLeasing {
   }
 
   async start(spec: TaskSpec, signal: AbortSignal, onPhase: OnPhase): Promise<Task> {
-    const { gpus, isAhead = false, ...plain } = spec
+    const { gpus, gpuMemoryBytes, isAhead = false, ...plain } = spec
     if (!hasNeeds(spec)) return await this.#executor.start(plain, signal, onPhase)
     const capacity = await this.capacity(signal)
     assertFits(spec, capacity)
     if (!wantsGpu(gpus)) return await this.#executor.start(plain, signal, onPhase)
-    const among = typeof gpus === 'object' ? gpus : capacity.gpus
+    const counted = typeof gpus === 'number' ? gpusWith(gpuMemoryBytes, capacity) : capacity.gpus
+    const among = typeof gpus === 'object' ? gpus : counted
     const demand = {
       among: [...new Set(among)],
       count: typeof gpus === 'number' ? gpus : new Set(among).size,

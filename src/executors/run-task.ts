@@ -37,7 +37,7 @@ export interface RunResult {
  * passes through. The task is gone (or kept, if its spec says so) when this settles.
  */
 export async function runTask(
-  executor: Executor,
+  executor: Pick<Executor, 'start'>,
   request: RunRequest,
   job: Pick<JobContext, 'signal' | 'log' | 'timeline'>,
 ): Promise<RunResult> {
@@ -53,7 +53,7 @@ export async function runTask(
 }
 
 async function runOnce(
-  executor: Executor,
+  executor: Pick<Executor, 'start'>,
   request: RunRequest,
   { signal, log, timeline }: Pick<JobContext, 'signal' | 'log' | 'timeline'>,
 ): Promise<RunResult> {

@@ -1,5 +1,6 @@
 import { ImageError, type Mount, type TaskLimits, type TaskSpec } from '../executor.ts'
 import type { OwnerId } from './owner.ts'
+import type { Serving } from './network/serving.ts'
 import { NO_SETTING, wallConfig, wallMounts, type WallSetting } from './walls/walls.ts'
 
 /** Labels of our containers; nothing without them is ever touched. */
@@ -30,16 +31,19 @@ export interface Setting {
   walls?: WallSetting | undefined
 }
 
+/** Published for this machine alone, on a port that the engine finds. */
+const LOOPBACK = '127.0.0.1'
+
 /** Most of a kept container's log, in two files. */
 const KEPT_LOG = { 'max-size': '32m', 'max-file': '2' }
 
 /** A task, as far as only an engine knows what it needs. */
 export interface ContainerSpec extends TaskSpec {
   deviceRequests?: readonly object[]
-  /** Takes the place of the image's own. */
-  entrypoint?: readonly string[]
   /** It may look at its working folder, and change nothing there. */
   isWorkdirReadOnly?: boolean
+  /** How its server is reached. */
+  serving?: Serving
 }
 
 /** The body of a create request. ImageError for what no engine could start. */
@@ -47,7 +51,9 @@ export function containerBody(spec: ContainerSpec, ownership: Ownership, setting
   const { limits, keep, gpus, walls } = spec
   const labels = labelsOf(spec.kind, keep, ownership)
   const mounts = mountsOf(spec, setting, labels)
+  const published = spec.serving?.published
   assertNoNul(spec)
+  const isServer = spec.serving !== undefined
   return {
     Image: setting.walls?.image ?? spec.image,
     ...(spec.entrypoint === undefined ? {} : { Entrypoint: spec.entrypoint }),
@@ -59,21 +65,26 @@ export function containerBody(spec: ContainerSpec, ownership: Ownership, setting
       ...labels,
       ...(typeof gpus === 'object' ? { [LABELS.gpus]: gpus.join(',') } : {}),
     },
-    AttachStdin: true,
+    AttachStdin: !isServer,
     AttachStdout: true,
     AttachStderr: true,
-    OpenStdin: true,
+    // A server that reads it finds /dev/null, as under `docker run` without -i.
+    OpenStdin: !isServer,
     // The container's standard input ends when ours does.
-    StdinOnce: true,
+    StdinOnce: !isServer,
     Tty: false,
     // An image's own health check would only cost: nobody asks for it.
     Healthcheck: { Test: ['NONE'] },
     ...(limits.network === 'none' ? { NetworkDisabled: true } : {}),
+    ...(published === undefined ? {} : { ExposedPorts: { [published]: {} } }),
     HostConfig: {
       ...hostLimits(limits),
       ...(walls === undefined ? {} : wallConfig(walls, setting.walls ?? NO_SETTING)),
       // Both together: the engine then makes no network at all, which is quicker than an empty one.
-      NetworkMode: limits.network === 'none' ? 'none' : setting.networkMode,
+      NetworkMode: limits.network === 'none' ? 'none' : (spec.serving?.network ?? setting.networkMode),
+      ...(published === undefined
+        ? {}
+        : { PortBindings: { [published]: [{ HostIp: LOOPBACK, HostPort: '' }] } }),
       ...(spec.deviceRequests === undefined ? {} : { DeviceRequests: spec.deviceRequests }),
       ...(mounts.length === 0 ? {} : { Mounts: mounts }),
       LogConfig: keep ? { Type: 'json-file', Config: KEPT_LOG } : { Type: 'none', Config: {} },

@@ -21,11 +21,13 @@ import { freeMemoryBytes } from './host/engine-data.ts'
 import { createImages, type ImageSettings } from './images/engine-images.ts'
 import { surroundingError } from './api/errors.ts'
 import { Holders } from './network/holders.ts'
-import { discoverGpus } from './gpus/gpu-discovery.ts'
+import { discoverGpus, isHere } from './gpus/gpu-discovery.ts'
+import { describeGpus } from './gpus/gpu-models.ts'
 import { GpuHandover, type GpuMode } from './gpus/gpus.ts'
 import { withHostPaths, type PathRule } from './host/host-paths.ts'
 import { HostView } from './host/host-view.ts'
 import { HostsFile } from './network/hosts-file.ts'
+import { removeOrphanSockets, withServing } from './network/serving.ts'
 import { Internets } from './network/internet.ts'
 import type { ContainerSpec, Ownership } from './container.ts'
 import { currentOwner, type OwnerId } from './owner.ts'
@@ -95,14 +97,16 @@ export function createDockerExecutor(
       ...{ engine, host, removals, holders, internets, hosts, groups, starts, awaitsRemoval: isFleeting },
       ...{ ownership: await ownership(), platform, clock, log },
     }
-    const begin = async (): Promise<Task> =>
-      await gpus.start(await inHostPaths(spec), (each) => startTask(services, each, signal, onPhase))
-    return await begin().catch(async (error: unknown) => {
-      const isMissing = error instanceof ImageError && error.reason === 'not_found'
-      const wanted = spec.limits.platform ?? platform
-      if (isMissing && (await images.restore(spec.image, wanted, signal))) return await begin()
-      if (spec.walls !== undefined) await walls.blame(error, spec.limits.runtime, signal)
-      throw await withPlatforms(engine, spec.image, error)
+    return await withServing(engine, spec, async (served) => {
+      const begin = async (): Promise<Task> =>
+        await gpus.start(await inHostPaths(served), (each) => startTask(services, each, signal, onPhase))
+      return await begin().catch(async (error: unknown) => {
+        const isMissing = error instanceof ImageError && error.reason === 'not_found'
+        const wanted = spec.limits.platform ?? platform
+        if (isMissing && (await images.restore(spec.image, wanted, signal))) return await begin()
+        if (spec.walls !== undefined) await walls.blame(error, spec.limits.runtime, signal)
+        throw await withPlatforms(engine, spec.image, error)
+      })
     })
   }
   const startAtOnce = (spec: ContainerSpec, signal: AbortSignal): Promise<Task> =>
@@ -135,6 +139,7 @@ export function createDockerExecutor(
         await removals.settle()
         const retried = await removals.retry()
         await images.tidy()
+        await removeOrphanSockets()
         return retried + (await reap({ engine, removals, groups, owner: await owner(), clock, log, signal }))
       }),
     close: async () => {
@@ -154,7 +159,14 @@ type OnPhase = NonNullable<Parameters<Executor['start']>[2]>
 
 async function capacityOf(engine: Engine, environment: Environment, signal: AbortSignal): Promise<Capacity> {
   const info = (await engine.json('GET', '/info', { signal })) as { NCPU: number; MemTotal: number }
-  return { cpus: info.NCPU, memoryBytes: info.MemTotal, ...(await discoverGpus(engine, info, environment)) }
+  const found = await discoverGpus(engine, info, environment)
+  const told = found.gpus.length > 0 && isHere(engine) ? await describeGpus(environment) : []
+  return {
+    cpus: info.NCPU,
+    memoryBytes: info.MemTotal,
+    ...found,
+    gpuMemoryBytes: Object.fromEntries(told.map(({ uuid, memoryMib }) => [uuid, memoryMib * 1024 ** 2])),
+  }
 }
 
 async function assertMemory(engine: Engine, wanted: number | undefined, signal: AbortSignal): Promise<void> {

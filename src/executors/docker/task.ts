@@ -6,13 +6,14 @@ import type { Logger } from '../../core/log.ts'
 import {
   ImageError,
   TaskKilledError,
+  type Endpoint,
   type OutputChunk,
   type Task,
   type TaskExit,
   type TaskInput,
-  type TaskSpec,
   type Usage,
 } from '../executor.ts'
+import type { ContainerSpec } from './container.ts'
 import { demultiplex } from './api/demultiplex.ts'
 import type { Engine } from './api/engine.ts'
 import { EngineError, surroundingError, transportError } from './api/errors.ts'
@@ -73,7 +74,7 @@ interface Inspected {
 
 /** What a task is made of. */
 export interface Started {
-  spec: TaskSpec
+  spec: ContainerSpec
   /** Of the container. */
   id: string
   /** Wall clock before its container was made. */
@@ -88,7 +89,7 @@ export interface Started {
 export class DockerTask implements Task {
   readonly id: string
   readonly #services: TaskServices
-  readonly #spec: TaskSpec
+  readonly #spec: ContainerSpec
   readonly #createdAt: Date
   readonly #seat: Seat
   readonly #connections: Connections
@@ -130,6 +131,21 @@ export class DockerTask implements Task {
 
   get logsCommand(): string {
     return `docker logs ${this.#name}`
+  }
+
+  get gpuIds(): readonly string[] {
+    const { gpus } = this.#spec
+    return typeof gpus === 'object' ? gpus : []
+  }
+
+  async endpoint(): Promise<Endpoint> {
+    const { serving } = this.#spec
+    if (serving === undefined) throw new Error(`Container ${this.name} serves nothing`)
+    try {
+      return await serving.endpoint(this.id)
+    } catch (error) {
+      throw surroundingError(error)
+    }
   }
 
   async rename(name: string): Promise<void> {
@@ -220,6 +236,7 @@ export class DockerTask implements Task {
     }
     this.#seat.leave(isDead)
     this.#meter?.close()
+    await this.#spec.serving?.close()
   }
 
   async #killKept(): Promise<void> {

@@ -79,7 +79,7 @@ async function wayOf(
 }
 
 /** Whether an engine's devices are this machine's. */
-function isHere({ label }: Engine): boolean {
+export function isHere({ label }: Engine): boolean {
   return /^(unix|npipe):|^tcp:\/\/(localhost|127\.|\[::1\])/.test(label)
 }
 

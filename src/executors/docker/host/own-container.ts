@@ -8,7 +8,8 @@ export interface OwnContainer {
   Id: string
   State: { Running: boolean }
   Mounts?: { Type?: string; Source?: string; Destination: string }[] | null
-  HostConfig?: unknown
+  HostConfig?: { NetworkMode?: string; Tmpfs?: unknown } | null
+  NetworkSettings?: { Networks?: Record<string, { IPAddress?: string }> | null } | null
   GraphDriver?: unknown
 }
 

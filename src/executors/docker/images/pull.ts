@@ -300,7 +300,13 @@ function fits(image: StoredImage, platform: string | undefined): boolean {
 
 function infoOf(image: StoredImage, name: string): ImageInfo {
   const digest = digestOf(image, name)
-  return { id: image.id, ...(digest === undefined ? {} : { digest }) }
+  const { id, entrypoint = [], labels = {} } = image
+  return {
+    id,
+    ...(digest && { digest }),
+    ...(entrypoint.length > 0 && { entrypoint }),
+    ...(Object.keys(labels).length > 0 && { labels }),
+  }
 }
 
 /** What a registry says might quote what it was told. */

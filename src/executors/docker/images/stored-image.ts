@@ -17,6 +17,10 @@ export interface StoredImage {
   sizeBytes: number
   /** Paths at which containers of it have volumes. */
   volumes: readonly string[]
+  /** Left out = none. */
+  entrypoint?: readonly string[]
+  /** Left out = none. */
+  labels?: Readonly<Record<string, string>>
 }
 
 /** The image of this name or id; undefined when the engine has none, or when that is no name. */
@@ -37,6 +41,8 @@ export async function findImage(
       digests: (found.RepoDigests ?? []).filter((digest) => !digest.startsWith('<none>@')),
       sizeBytes: found.Size ?? 0,
       volumes: Object.keys(found.Config?.Volumes ?? {}),
+      entrypoint: found.Config?.Entrypoint ?? [],
+      labels: found.Config?.Labels ?? {},
     }
   } catch (error) {
     // 400 and the like: no name of an image at all; who asked for it says it best.
@@ -53,7 +59,11 @@ interface Inspected {
   RepoTags?: string[] | null
   RepoDigests?: string[] | null
   Size?: number
-  Config?: { Volumes?: Record<string, unknown> | null } | null
+  Config?: {
+    Volumes?: Record<string, unknown> | null
+    Entrypoint?: string[] | null
+    Labels?: Record<string, string> | null
+  } | null
 }
 
 /** The ids of all images that have a name, or had one. */

@@ -224,9 +224,12 @@ export interface Seat {
 
 const OWN_NETWORK: Seat = { holder: undefined, leave: () => undefined }
 
-/** Not what is kept, since it could not be started again by hand once the holder is gone; nor another runtime's. */
-function canJoin({ limits: { network, runtime }, keep }: TaskSpec): boolean {
-  return network !== 'none' && runtime === undefined && !keep
+/**
+ * Not what is kept, since it could not be started again by hand once the holder is gone; nor another runtime's; nor what
+ * serves others, since who joins a network can't publish a port.
+ */
+function canJoin({ limits: { network, runtime }, keep, server }: TaskSpec): boolean {
+  return network !== 'none' && runtime === undefined && !keep && server === undefined
 }
 
 function holderBody(image: string, ownership: Ownership, user: string | undefined): object {
