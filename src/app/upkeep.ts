@@ -1,0 +1,83 @@
+import { Breaker } from '../core/breaker.ts'
+import type { Cleanup } from '../core/cleanup.ts'
+import { systemClock } from '../core/clock.ts'
+import { messageOf, RetryableError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+import type { WorkerObserver } from '../core/observer.ts'
+import { awaitStopNotice } from '../core/stop-notice.ts'
+import type { Executor } from '../executors/executor.ts'
+import type { RunnerOptions } from './options.ts'
+
+/** Between two looks for containers whose runner is dead. */
+const REAP_INTERVAL_MS = 30_000
+
+/** For whoever is told nothing. */
+export const SILENT: WorkerObserver = {
+  jobStarted: () => undefined,
+  jobEnded: () => undefined,
+  stateChanged: () => undefined,
+}
+
+/** The one fault that may be there at the start; others are thrown. */
+export function fullDisk(error: unknown): RetryableError {
+  if (error instanceof RetryableError && error.surrounding === 'disk') return error
+  throw error
+}
+
+/** Resolves when there is room again, or the drain begins. */
+export async function untilDiskHasRoom(
+  full: RetryableError,
+  executor: Executor,
+  { config, log, stop, observer = SILENT }: RunnerOptions,
+): Promise<void> {
+  const probes = { disk: (signal: AbortSignal) => executor.probe(signal) }
+  const intervalMs = config.interval * 1000
+  const breaker = new Breaker({ probes, intervalMs, clock: systemClock, log, observer })
+  breaker.report(full)
+  await breaker.whenWell(stop.drain).catch((error: unknown) => {
+    if (!stop.drain.aborted) throw error
+  })
+}
+
+/** Drains when somebody says that this machine will be taken away. */
+export function watchForNotice({ config, stop, log }: RunnerOptions, cleanup: Cleanup): void {
+  const { stop_file: file, stop_command: command } = config
+  if (file === undefined && command === undefined) return
+  const ended = new AbortController()
+  const watching = awaitStopNotice({ file, command }, { clock: systemClock, log, signal: ended.signal }).then(
+    (notice) => {
+      if (notice === undefined) return
+      log.warn('This machine will be taken away: no new jobs', { notice })
+      stop.requestDrain(notice)
+    },
+  )
+  cleanup.defer('stop notice', async () => {
+    ended.abort()
+    await watching
+  })
+}
+
+/** Removes what dead runners left behind, now and from time to time. */
+export function startReaping(executor: Executor, log: Logger, cleanup: Cleanup): void {
+  const ended = new AbortController()
+  async function reap(): Promise<void> {
+    try {
+      const removed = await executor.reap(ended.signal)
+      if (removed > 0) log.info('Removed containers that dead runners left behind', { removed })
+    } catch (error) {
+      if (!ended.signal.aborted)
+        log.debug('Looking for orphaned containers failed', { error: messageOf(error) })
+    }
+  }
+  async function loop(): Promise<void> {
+    while (!ended.signal.aborted) {
+      await reap()
+      await systemClock.sleep(REAP_INTERVAL_MS, ended.signal).catch(() => undefined)
+    }
+  }
+  const looping = loop()
+  cleanup.defer('reaper', async () => {
+    ended.abort()
+    await looping
+  })
+}

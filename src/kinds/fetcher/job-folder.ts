@@ -1,0 +1,43 @@
+import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { makeParents } from '../../files/paths.ts'
+
+/** Programs in the container may run as anybody. */
+const OPEN_TO_ALL = 0o777
+
+/** Makes a job's folder anew: what an earlier run has left there is removed by `remove`. */
+export async function makeJobFolder(
+  base: string,
+  id: string,
+  remove: (folder: string) => Promise<void>,
+): Promise<string> {
+  await mkdir(base, { recursive: true })
+  const folder = join(base, id)
+  if ((await lstat(folder).catch(() => undefined)) !== undefined) await remove(folder)
+  await mkdir(folder)
+  await chmod(folder, OPEN_TO_ALL)
+  return folder
+}
+
+/** Makes the folders that outputs are taken from, for whoever the program runs as. */
+export async function makeOutputFolders(folder: string, paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    if (path === '') continue
+    await makeParents(folder, `${path}/.`)
+    await chmod(join(folder, path), OPEN_TO_ALL)
+  }
+}
+
+/** Removes a folder with all that is in it; `own` is asked to make it ours where that is refused. */
+export async function removeFolder(folder: string, own: () => Promise<void>): Promise<void> {
+  try {
+    await remove(folder)
+  } catch {
+    await own()
+    await remove(folder)
+  }
+}
+
+async function remove(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 100 })
+}
