@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
+import { openFiles } from '../src/app/files.ts'
 import { systemClock } from '../src/core/clock.ts'
 import { createLogger } from '../src/core/log.ts'
 import { connectEngine } from '../src/executors/docker/api/connect.ts'
@@ -123,11 +124,13 @@ class Box implements AsyncDisposable {
         seccomp: SECCOMP_PROFILE,
         isImageAllowed: isAllowed,
         clock: systemClock,
+        files: openFiles({ s3: { region: 'us-east-1' } }),
       },
       settings: {
         ...{ allowImages: false, allowInternet: false, internet: { dns: [] }, limits, maxLimits: limits },
         languages: mergeLanguages({ python: { image: IMAGE } }),
         keep: false,
+        maxFileBytes: 1024 ** 3,
       },
     })
   }

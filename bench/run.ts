@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { benchCode } from './code.ts'
 import { benchHistory } from './history.ts'
 import { benchIdle } from './idle.ts'
+import { benchInference } from './inference.ts'
 import { benchLoop } from './loop.ts'
 import { describeMachine, type Print } from './measure.ts'
 import { benchStarts } from './starts.ts'
@@ -12,6 +13,7 @@ const BENCHES: Readonly<Record<string, { title: string; run: (print: Print) => P
   starts: { title: 'One job: received → result stored', run: benchStarts },
   throughput: { title: 'Many jobs', run: benchThroughput },
   code: { title: 'Untrusted code: message → exit', run: benchCode },
+  inference: { title: 'Models: received → answer stored', run: benchInference },
   loop: { title: 'The loop alone', run: benchLoop },
   idle: { title: 'Idle', run: benchIdle },
   history: { title: "A scorer's history", run: benchHistory },

@@ -11,6 +11,8 @@ const INTERFACES = new Set([
   'stores/store.ts',
   'executors/executor.ts',
   'matches/matches.ts',
+  'files/files.ts',
+  'models/protocol.ts',
 ])
 
 /** What each room may import besides itself and node:. Arrows never turn back (docs/architecture.md). */
@@ -27,10 +29,17 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   processes: ['core'],
   metrics: ['core'],
   'queues/sqs': ['interface', 'core', 'aws'],
+  'queues/worker-api': ['interface', 'core', 'net'],
   'stores/dynamodb': ['interface', 'core', 'aws', 'policy'],
   'executors/docker': ['interface', 'core'],
   'matches/local': ['interface', 'core'],
   'matches/opthub': ['interface', 'core', 'net'],
+  'files/http': ['interface', 'core', 'net'],
+  'files/s3': ['interface', 'core', 'aws'],
+  'files/file': ['interface', 'core'],
+  'models/http': ['interface', 'core', 'policy'],
+  'models/grpc': ['interface', 'core', 'policy'],
+  'models/tokenizers': ['interface', 'core'],
   kinds: ['interface', 'core', 'policy', 'records'],
   app: [
     'interface',
@@ -42,10 +51,17 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'kinds',
     'embedded',
     'queues/sqs',
+    'queues/worker-api',
     'stores/dynamodb',
     'executors/docker',
     'matches/local',
     'matches/opthub',
+    'files/http',
+    'files/s3',
+    'files/file',
+    'models/http',
+    'models/grpc',
+    'models/tokenizers',
   ],
   index: ['app', 'config', 'core', 'interface'],
   cli: [
@@ -73,6 +89,11 @@ const VENDORS: Record<string, readonly string[]> = {
   'proxy-from-env': ['net'],
   '@aws-sdk/client-sqs': ['queues/sqs'],
   '@aws-sdk/client-dynamodb': ['stores/dynamodb'],
+  '@aws-sdk/client-s3': ['files/s3'],
+  '@aws-sdk/lib-storage': ['files/s3'],
+  '@grpc/grpc-js': ['models/grpc'],
+  '@grpc/proto-loader': ['models/grpc'],
+  '@huggingface/tokenizers': ['models/tokenizers'],
   dynalite: ['embedded'],
   'classic-level': ['embedded'],
   'aws-jwt-verify': ['matches/opthub'],
@@ -91,7 +112,7 @@ function roomOf(file: string): string {
   if (['app.ts', 'app', 'image-runner.ts'].includes(first)) return 'app'
   if (first === 'index.ts') return 'index'
   // What stands beside an interface file is policy: written once, for every driver below.
-  if (['queues', 'stores', 'executors', 'matches'].includes(first)) {
+  if (['queues', 'stores', 'executors', 'matches', 'files', 'models'].includes(first)) {
     return file.split('/').length === 2 ? 'policy' : `${first}/${second}`
   }
   return first

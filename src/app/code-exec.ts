@@ -1,5 +1,6 @@
 import type { Config } from '../config/schema.ts'
-import { createCleanup } from '../core/cleanup.ts'
+import type { AwsConnection } from '../aws/client-options.ts'
+import { createCleanup, type Cleanup } from '../core/cleanup.ts'
 import { systemClock } from '../core/clock.ts'
 import { EXIT, OperatorError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
@@ -9,7 +10,8 @@ import type { CodeExecMessage } from '../kinds/code-exec/message.ts'
 import type { CodeExecEngine } from '../kinds/code-exec/services.ts'
 import type { CodeExecSettings, Limits } from '../kinds/code-exec/settings.ts'
 import type { RunnerOptions } from './options.ts'
-import type { Table } from './table.ts'
+import { atEndpoint, configuredAws } from './aws.ts'
+import type { RunnerTable } from './table.ts'
 
 /** How often a cancelled job is looked for on this machine's own table. */
 const LOCAL_CANCEL_POLL_MS = 1000
@@ -19,13 +21,14 @@ const REAP_AFTER_MS = 2000
 
 /** What runs untrusted code from a queue, by what has been connected for it. */
 export async function createCodeExecKind(
-  { table, ...connected }: { table: Omit<Table, 'close'>; executor: Executor; workdirs: Workdirs },
+  { table, ...connected }: { table: RunnerTable; executor: Executor; workdirs: Workdirs },
   { config, local }: RunnerOptions,
+  cleanup: Cleanup,
 ): Promise<WorkerKind<CodeExecMessage, unknown, unknown>> {
   const [{ createCodeExec }, { parseCodeExecMessage }, engine] = await Promise.all([
     import('../kinds/code-exec/handler.ts'),
     import('../kinds/code-exec/message.ts'),
-    codeExecEngine(connected, config),
+    codeExecEngine({ ...connected, s3: table.s3 }, config, cleanup),
   ])
   const handler = createCodeExec({
     ...engine,
@@ -84,7 +87,8 @@ export async function openSandbox({ config, environment, dataDir, log }: Sandbox
       clearTimeout(timer)
       ended.abort()
     })
-    const engine = await codeExecEngine({ executor, workdirs: executor }, config)
+    const s3 = atEndpoint(await configuredAws({ config }), config.endpoint_url.s3)
+    const engine = await codeExecEngine({ executor, workdirs: executor, s3 }, config, cleanup)
     return {
       engine,
       assertInternet: (signal) => assertInternet(executor, config, signal),
@@ -119,15 +123,31 @@ export async function assertInternet(
 }
 
 async function codeExecEngine(
-  connected: { executor: Executor; workdirs: Workdirs },
+  { s3, ...connected }: { executor: Executor; workdirs: Workdirs; s3: AwsConnection },
   config: Config,
+  cleanup: Cleanup,
 ): Promise<CodeExecEngine> {
-  const [{ SECCOMP_PROFILE: seccomp }, { isAllowed: isImageAllowed }, settings] = await Promise.all([
-    import('../executors/docker/walls/seccomp.ts'),
-    import('../executors/docker/images/reference.ts'),
-    codeExecSettings(config),
-  ])
-  return { ...connected, seccomp, isImageAllowed, clock: systemClock, settings }
+  const [{ SECCOMP_PROFILE: seccomp }, { isAllowed: isImageAllowed }, settings, { openFiles }] =
+    await Promise.all([
+      import('../executors/docker/walls/seccomp.ts'),
+      import('../executors/docker/images/reference.ts'),
+      codeExecSettings(config),
+      import('./files.ts'),
+    ])
+  // Whoever writes messages must not make this machine ask its neighbours.
+  const privateHosts = [...config.code_exec.private_hosts, ...hostsOf(s3.endpoint)]
+  const files = openFiles({ s3, filesRoot: config.files_root, privateHosts })
+  cleanup.defer('files', () => {
+    files.close()
+  })
+  return { ...connected, files, seccomp, isImageAllowed, clock: systemClock, settings }
+}
+
+/** Presigned URLs may lead to the server that the config names. */
+function hostsOf(endpoint: string | undefined): string[] {
+  if (endpoint === undefined) return []
+  const { hostname, port, protocol } = new URL(endpoint)
+  return [`${hostname}:${port === '' ? (protocol === 'https:' ? '443' : '80') : port}`]
 }
 
 /** `code_exec:` of the config, with the names and units of the inside. */
@@ -141,6 +161,7 @@ async function codeExecSettings({ code_exec: section, rm }: Config): Promise<Cod
     limits: limitsOf(section.limits),
     maxLimits: limitsOf(section.max_limits),
     keep: !rm,
+    maxFileBytes: section.max_file_bytes,
     ...(runtime === undefined ? {} : { runtime }),
   }
 }

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import type { Config } from '../config/schema.ts'
 import type { Cleanup } from '../core/cleanup.ts'
 import { systemClock } from '../core/clock.ts'
+import type { DockerExecutorOptions } from '../executors/docker/docker-executor.ts'
 import type { Executor, Rooms, WallChecks, Workdirs } from '../executors/executor.ts'
 import type { RunnerOptions } from './options.ts'
 
@@ -10,10 +11,16 @@ export interface Connected {
   executor: Executor
   /** What else the engine can do. */
   docker: Rooms & Workdirs & WallChecks
+  /** Whoever keeps containers with GPUs is told when somebody waits for one. */
+  onGpusWanted(listener: () => void): void
 }
 
 /** Docker, with GPUs that nobody else has and containers started ahead. Closed by `cleanup`. */
-export async function connectExecutor(options: RunnerOptions, cleanup: Cleanup): Promise<Connected> {
+export async function connectExecutor(
+  options: RunnerOptions,
+  cleanup: Cleanup,
+  special: Pick<DockerExecutorOptions, 'pathRules' | 'pullPolicy'> = {},
+): Promise<Connected> {
   const { config, environment, log } = options
   const [
     { connectEngine },
@@ -46,7 +53,9 @@ export async function connectExecutor(options: RunnerOptions, cleanup: Cleanup):
     ...(config.docker.platform === undefined ? {} : { platform: config.docker.platform }),
     ageLimitSeconds: longestTimeout(config) + config.stop_grace,
     ...(config.docker.gpu_mode === undefined ? {} : { gpuMode: config.docker.gpu_mode }),
+    ...special,
   })
+  const listeners: (() => void)[] = []
   const leasing = createGpuLeasing(executor, {
     folder: gpuFolder(options.dataDir),
     allowed: config.docker.gpus ?? (Array.isArray(config.gpus) ? config.gpus : undefined),
@@ -54,6 +63,7 @@ export async function connectExecutor(options: RunnerOptions, cleanup: Cleanup):
     whenBusy: 'throw',
     onWanted: () => {
       pool.giveUpGpus()
+      for (const listener of listeners) listener()
     },
     clock: systemClock,
     log,
@@ -69,7 +79,7 @@ export async function connectExecutor(options: RunnerOptions, cleanup: Cleanup):
     log,
   })
   cleanup.defer('Docker', () => pool.close())
-  return { executor: pool, docker: executor }
+  return { executor: pool, docker: executor, onGpusWanted: (listener) => void listeners.push(listener) }
 }
 
 /** Jobs at a time. */

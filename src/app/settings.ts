@@ -27,7 +27,14 @@ export function kindSettings({ config, command }: RunnerOptions): KindSettings {
 /** `matches:` of the config, with the names and units of the inside. */
 export function localMatches(config: Config): Record<string, LocalMatch> {
   const recipe = (found: RecipeConfig | undefined): LocalRecipe | undefined =>
-    found && { ...found, limits: found.limits && taskLimits(found.limits) }
+    found && {
+      ...found,
+      limits: found.limits && taskLimits(found.limits),
+      inputs: found.inputs?.map(({ path, url, sha256 }) => ({
+        ...{ path, url },
+        ...(sha256 === undefined ? {} : { sha256 }),
+      })),
+    }
   return Object.fromEntries(
     Object.entries(config.matches).map(([id, { problem, indicator, direction }]) => [
       id,

@@ -7,19 +7,20 @@ import { systemClock } from '../core/clock.ts'
 import { EXIT, OperatorError } from '../core/errors.ts'
 import type { LeaseRecords } from '../core/lease-record.ts'
 import type { EmbeddedInfo } from '../embedded/index.ts'
-import type { KindName } from '../kinds/index.ts'
+import type { TableKindName } from '../kinds/names.ts'
 import type { Queue } from '../queues/queue.ts'
 import type { QueueReport } from '../queues/sqs/inspect.ts'
 import type { TableReport } from '../stores/dynamodb/inspect.ts'
 import type { LeaseTable } from '../stores/dynamodb/lease-records.ts'
 import type { Store } from '../stores/store.ts'
+import { atEndpoint, configuredAws } from './aws.ts'
 import type { TableOptions } from './options.ts'
 import { together } from './together.ts'
 
 /** The table and the queues of one place. */
 export interface Table {
   store: Store
-  queue(kind: KindName): Queue
+  queue(kind: TableKindName): Queue
   /** A stored Solution puts its message on the evaluator's queue by itself. */
   reactive: boolean
   close(): Promise<void>
@@ -30,7 +31,7 @@ export type { Inspection, QueueReport, TableReport }
 /** Asks about queues and table, for somebody who looks for mistakes: touches no message and reads no item. */
 export interface Inspector {
   /** Throws OperatorError when the config names none, and the signal's reason. */
-  queue(kind: KindName, signal: AbortSignal): Promise<Inspection<QueueReport>>
+  queue(kind: TableKindName, signal: AbortSignal): Promise<Inspection<QueueReport>>
   table(signal: AbortSignal): Promise<Inspection<TableReport>>
   close(): Promise<void>
 }
@@ -39,10 +40,11 @@ export interface Inspector {
 interface Place {
   sqs: AwsConnection
   dynamodb: AwsConnection
+  s3: AwsConnection
   tableName: string
   /** Where lease records are kept; undefined = nowhere. */
   leaseTable: string | undefined
-  queueUrl(kind: KindName): string
+  queueUrl(kind: TableKindName): string
   reactive: boolean
 }
 
@@ -78,12 +80,19 @@ export async function openInspector(options: TableOptions): Promise<Inspector> {
   }
 }
 
+/** What a runner knows of its place besides. */
+export type RunnerTable = Omit<Table, 'close'> & {
+  leases: Leases | undefined
+  /** How the files of that place are asked for. */
+  s3: AwsConnection
+}
+
 /** With a kind, its runner's: results are then fenced by the lease records, where there are any. */
 export async function connectTable(
   options: TableOptions,
   cleanup: Cleanup,
-  kind?: KindName,
-): Promise<Omit<Table, 'close'> & { leases: Leases | undefined }> {
+  kind?: TableKindName,
+): Promise<RunnerTable> {
   const { config } = options
   const [place, { createDynamoDbStore }, { createSqsQueue }] = await together([
     options.local ? localPlace(options, cleanup) : configuredPlace(options),
@@ -98,6 +107,7 @@ export async function connectTable(
   })
   return {
     store,
+    s3: place.s3,
     leases: fence && (await connectLeases(place, fence, config, cleanup)),
     reactive: place.reactive,
     queue: (kind) => {
@@ -147,6 +157,7 @@ function embeddedPlace(info: EmbeddedInfo): Place {
   return {
     sqs: { ...connection, endpoint: info.endpoints.sqs },
     dynamodb: { ...connection, endpoint: info.endpoints.dynamodb },
+    s3: { ...connection, endpoint: info.endpoints.s3 },
     tableName: info.table,
     leaseTable: info.leaseTable,
     queueUrl: (kind) => info.queues[kind],
@@ -154,30 +165,21 @@ function embeddedPlace(info: EmbeddedInfo): Place {
   }
 }
 
-async function configuredPlace({ config, keys }: TableOptions): Promise<Place> {
-  const [{ throughProxy }, { followKeys }] = await Promise.all([
-    import('../aws/proxy.ts'),
-    import('../aws/keys.ts'),
-  ])
-  const { access_key_id: accessKeyId, secret_access_key: secretAccessKey } = config
-  const pair =
-    accessKeyId === undefined || secretAccessKey === undefined ? undefined : { accessKeyId, secretAccessKey }
-  const connection = {
-    region: config.region_name ?? 'us-east-1',
-    ...(pair === undefined ? {} : { credentials: keys === undefined ? pair : followKeys(pair, keys) }),
-  }
-  const at = (endpoint: string | undefined): AwsConnection => ({
-    ...connection,
-    ...(endpoint === undefined ? {} : { endpoint }),
-  })
-  const urls: Record<KindName, readonly [key: string, url: string | undefined]> = {
+async function configuredPlace(options: TableOptions): Promise<Place> {
+  const { config } = options
+  const { sqs, dynamodb, s3 } = config.endpoint_url
+  const { throughProxy } = await import('../aws/proxy.ts')
+  const connection = await configuredAws(options)
+  const urls: Record<TableKindName, readonly [key: string, url: string | undefined]> = {
     evaluator: ['evaluator_queue_url', config.evaluator_queue_url],
     scorer: ['scorer_queue_url', config.scorer_queue_url],
     'code-exec': ['code_exec.queue_url', config.code_exec.queue_url],
+    inference: ['inference.queue_url', config.inference.queue_url],
   }
   return {
-    sqs: await throughProxy(at(config.endpoint_url.sqs), 'sqs'),
-    dynamodb: await throughProxy(at(config.endpoint_url.dynamodb), 'dynamodb'),
+    sqs: await throughProxy(atEndpoint(connection, sqs), 'sqs'),
+    dynamodb: await throughProxy(atEndpoint(connection, dynamodb), 'dynamodb'),
+    s3: atEndpoint(connection, s3),
     get tableName() {
       return required('table_name', config.table_name)
     },

@@ -5,11 +5,12 @@ import type { WorkerKind } from '../core/worker.ts'
 import type { Executor } from '../executors/executor.ts'
 import type { TrialKind, TrialKindName } from '../kinds/index.ts'
 import { chooseSource } from '../matches/choose-source.ts'
+import type { MatchInputs } from '../kinds/match-inputs.ts'
 import type { MatchSource } from '../matches/matches.ts'
 import type { Trial } from '../records/keys.ts'
 import type { RunnerOptions } from './options.ts'
 import { kindSettings, localMatches } from './settings.ts'
-import type { Table } from './table.ts'
+import type { RunnerTable } from './table.ts'
 
 /** The matches of the config, and OptHub's where somebody is logged in there. */
 export async function connectMatches(
@@ -37,8 +38,9 @@ export async function connectMatches(
 /** What evaluates or scores trials, by what has been connected for it. */
 export async function createTrialKind(
   name: TrialKindName,
-  { table, executor, matches }: { table: Omit<Table, 'close'>; executor: Executor; matches: MatchSource },
+  { table, executor, matches }: { table: RunnerTable; executor: Executor; matches: MatchSource },
   options: RunnerOptions,
+  cleanup: Cleanup,
 ): Promise<WorkerKind<Trial, unknown, unknown>> {
   const { TRIAL_KINDS } = await import('../kinds/index.ts')
   const { parseMessage, create }: TrialKind = TRIAL_KINDS[name]
@@ -50,7 +52,26 @@ export async function createTrialKind(
     matches,
     clock: systemClock,
     settings: kindSettings(options),
+    inputs: await matchInputs(table, options, cleanup),
     ...(scorerQueue === undefined ? {} : { forward: (body) => scorerQueue.send(body) }),
   })
   return { name, parseMessage, handler }
+}
+
+async function matchInputs(
+  { s3 }: RunnerTable,
+  { config }: RunnerOptions,
+  cleanup: Cleanup,
+): Promise<MatchInputs> {
+  const [{ openFiles }, { MatchInputs: Inputs }] = await Promise.all([
+    import('./files.ts'),
+    import('../kinds/match-inputs.ts'),
+  ])
+  const files = openFiles({ s3, filesRoot: config.files_root })
+  cleanup.defer('files', () => {
+    files.close()
+  })
+  const inputs = new Inputs(files)
+  cleanup.defer('files of matches', () => inputs.close())
+  return inputs
 }

@@ -42,6 +42,9 @@ const HOW_TO_MEND: Record<Surrounding, string> = {
   disk: 'Free some space: `docker system df` shows what Docker holds.',
   memory: 'Run fewer jobs at a time, or end other programs.',
   matches: 'Check the network.',
+  files: 'Check the network, and the address of the file.',
+  model: 'Look at the log of its container, or at the server that answers in its place.',
+  container: 'Call it again later.',
 }
 
 function explain(error: unknown): Presentation {

@@ -92,7 +92,8 @@ async function work(kind: KindName, words: string[], flags: RunFlags, session: S
   // Wrong words are said before wrong settings.
   givenProcessName(session.io, flags)
   const local = flags.local === true
-  const settings = await loadSettings(session, flags, (found) => needsOf(kind, found, local))
+  const dotEnv = kind === 'fetcher' ? '.env' : undefined
+  const settings = await loadSettings(session, flags, (found) => needsOf(kind, found, local), dotEnv)
   const { config, warnings, dataDir, keys } = settings
   const { processName, optHub } = await identify(kind, settings, flags, session)
   // It is held from the start where questions were possible; from here on its keys are signals again.
@@ -184,9 +185,14 @@ async function openMetrics(
 }
 
 function needsOf(kind: KindName, config: Config, local: boolean): Need[] {
+  if (kind === 'fetcher') return ['fetcher.api_url']
   // OptHub's cloud knows nothing of the queues and the table of this machine.
   if (local) return isOfTrials(kind) ? ['matches'] : []
-  const queue: Need = isOfTrials(kind) ? `${kind}_queue_url` : 'code_exec.queue_url'
+  const queue: Need = isOfTrials(kind)
+    ? `${kind}_queue_url`
+    : kind === 'inference'
+      ? 'inference.queue_url'
+      : 'code_exec.queue_url'
   const needs: Need[] = [queue, 'table_name', 'region_name']
   if (kind === 'evaluator' && config.forward) needs.push('scorer_queue_url')
   return needs

@@ -17,6 +17,8 @@ export interface SettingFlags {
   logLevel?: string
   shutdownGrace?: string
   metricsPort?: string
+  /** Further keys, with dots below the top, as flags of one verb set them. */
+  settings?: Record<string, { flag: string; value: string }>
   /** False behind --no-rm. */
   rm?: boolean
 }
@@ -47,6 +49,7 @@ export async function loadSettings(
   session: Session,
   flags: SettingFlags,
   needs: (config: Config) => readonly Need[],
+  dotEnv?: string,
 ): Promise<Settings> {
   const [{ loadConfig }, { dataFolder }] = await Promise.all([
     import('../config/load.ts'),
@@ -58,6 +61,7 @@ export async function loadSettings(
     required: flags.config !== undefined || flags.dev === true,
     environment,
     flags: settingsOf(flags),
+    ...(dotEnv === undefined ? {} : { dotEnv }),
   }
   const loaded = await loadConfig({ ...options, needs })
   session.debug = loaded.config.log_level === 'DEBUG'
@@ -74,12 +78,23 @@ export async function loadSettings(
 }
 
 /** What of the settings no line may show. */
-function secretsOf({ access_key_id: key, secret_access_key: secret, matches, docker }: Config): string[] {
+function secretsOf({
+  access_key_id: key,
+  secret_access_key: secret,
+  matches,
+  docker,
+  inference,
+  fetcher,
+}: Config): string[] {
   const recipes = Object.values(matches).flatMap(({ problem, indicator }) => [problem, indicator])
   const logins = Object.values(docker.registry_auth).flatMap(({ password, token }) => [password, token])
   const secrets = [
     key,
     secret,
+    inference.api_key,
+    ...secretsIn(inference.environment),
+    fetcher.password,
+    fetcher.access_token,
     ...logins,
     ...recipes.flatMap((recipe) => secretsIn(recipe?.environment ?? {})),
   ]
@@ -106,7 +121,8 @@ function settingsOf(flags: SettingFlags): Record<string, { flag: string; value: 
     ['metrics_port', '--metrics-port', flags.metricsPort],
     ['rm', '--no-rm', flags.rm === false ? 'false' : undefined],
   ]
-  return Object.fromEntries(
-    given.flatMap(([key, flag, value]) => (value === undefined ? [] : [[key, { flag, value }] as const])),
+  const own = given.flatMap(([key, flag, value]) =>
+    value === undefined ? [] : [[key, { flag, value }] as const],
   )
+  return { ...Object.fromEntries(own), ...flags.settings }
 }

@@ -4,7 +4,7 @@ import { codeExecKey, isFinal } from '../records/code-exec.ts'
 import { exitCodeOfItem, printItem, textOf } from './code-result.ts'
 import type { Session } from './io.ts'
 import { loadSettings, type SettingFlags } from './settings.ts'
-import { waitForItem } from './submit-code.ts'
+import { CODE_JOBS, waitForJob } from './queued-job.ts'
 import { withTable } from './with-table.ts'
 
 /** What commander makes of the flags of `results code-exec`. */
@@ -24,7 +24,7 @@ export async function showCode(id: string, flags: ShowCodeFlags, session: Sessio
       const hint = 'Give the id that submit has printed; look into the same table.'
       throw new OperatorError(`There is no job ${JSON.stringify(id)}`, '', hint, EXIT.failedStart)
     }
-    const item = flags.watch === true ? await waitForItem(table, id, Infinity, signal) : found
+    const item = flags.watch === true ? await waitForJob(table, CODE_JOBS, id, Infinity, signal) : found
     const { stdout } = session.io
     if (flags.json === true) stdout.write(`${formatJson(new Map(Object.entries(item)))}\n`)
     else if (isFinal(item)) printItem(item, session.io)

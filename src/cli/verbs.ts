@@ -40,15 +40,27 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/code-exec.ts'),
   },
   {
+    name: 'fetcher',
+    usage: '',
+    summary: 'run jobs with files from a worker-facing API: fetch, download, run, upload',
+    load: () => import('./commands/fetcher.ts'),
+  },
+  {
+    name: 'inference',
+    usage: '[args...]',
+    summary: 'call models that are kept warm: jobs of the queue, or one call here and now',
+    load: () => import('./commands/inference.ts'),
+  },
+  {
     name: 'submit',
     usage: '<kind>',
-    summary: 'hand in a solution, or a program to run',
+    summary: 'hand in a solution, a program to run, or a call of a model',
     load: () => import('./commands/submit.ts'),
   },
   {
     name: 'cancel',
     usage: '<id>',
-    summary: 'end a code-exec job that is queued or running',
+    summary: 'end a code-exec or inference job that is queued or running',
     load: () => import('./commands/cancel.ts'),
   },
   {

@@ -6,6 +6,8 @@ export type Need =
   | 'evaluator_queue_url'
   | 'scorer_queue_url'
   | 'code_exec.queue_url'
+  | 'inference.queue_url'
+  | 'fetcher.api_url'
   | 'table_name'
   | 'region_name'
   | 'matches'
@@ -38,12 +40,15 @@ const CHECKS: readonly Check[] = [
   queues,
   sandboxLimits,
   sandboxInternet,
+  models,
 ]
 
 const HOW_TO_SET: Record<Need, string> = {
   evaluator_queue_url: 'set it to the URL of the queue, or work without AWS by --local',
   scorer_queue_url: 'set it to the URL of the queue, or work without AWS by --local',
   'code_exec.queue_url': 'set it to the URL of the queue, or work without AWS by --local',
+  'inference.queue_url': 'set it to the URL of the queue, or work without AWS by --local',
+  'fetcher.api_url': 'set it to the address of the API, here or as API_URL in `.env` or the environment',
   table_name: 'set it to the name of the table, or work without AWS by --local',
   region_name: 'set it to the region of queue and table, such as ap-northeast-1, or set AWS_REGION',
   matches: 'write the image of each match under `matches:`, by UUID or for all by "*"',
@@ -52,12 +57,18 @@ const HOW_TO_SET: Record<Need, string> = {
 /** The keys among `needs` that nothing has set. */
 export function missingKeys(config: Config, invalid: ReadonlySet<string>, needs: readonly Need[]): Finding[] {
   const missing = needs.filter((key) => {
-    const value = key === 'code_exec.queue_url' ? config.code_exec.queue_url : config[key]
-    return value === undefined || (typeof value === 'object' && Object.keys(value).length === 0)
+    const value = valueOf(config, key)
+    return (
+      value === undefined || (typeof value === 'object' && value !== null && Object.keys(value).length === 0)
+    )
   })
   return missing
     .filter((key) => !invalid.has(key.split('.', 1)[0] ?? key))
     .map((key) => error(key.split('.'), `${key} is missing`, HOW_TO_SET[key]))
+}
+
+function valueOf(config: Config, key: Need): unknown {
+  return key.split('.').reduce<unknown>((value, part) => (value as Record<string, unknown>)[part], config)
 }
 
 function keyPair({ config, invalid }: Settings, report: Report): void {
@@ -163,6 +174,7 @@ function queues({ config, invalid }: Settings, report: Report): void {
     ['evaluator_queue_url', config.evaluator_queue_url],
     ['scorer_queue_url', config.scorer_queue_url],
     ['code_exec.queue_url', config.code_exec.queue_url],
+    ['inference.queue_url', config.inference.queue_url],
   ]
   for (const [index, [key, url]] of urls.entries()) {
     const twin = urls.slice(0, index).find(([, other]) => url !== undefined && other === url)
@@ -190,6 +202,35 @@ function sandboxInternet({ config, invalid }: Settings, report: Report): void {
   const hint =
     'set it to an image with `sh` and `ip`, such as busybox: it closes the private networks before a job starts'
   report(error(['code_exec', 'allow_internet'], message, hint))
+}
+
+function models({ config, invalid }: Settings, report: Report): void {
+  if (invalid.has('inference')) return
+  const { image, url, triton, preload, mode, limits, max_limits: most } = config.inference
+  const answering = [
+    ...(image === undefined ? [] : ['inference.image']),
+    ...(url === undefined ? [] : ['inference.url']),
+    ...(triton.host === undefined ? [] : ['inference.triton.host']),
+  ]
+  if (answering.length > 1) {
+    const message = `${answering.join(' and ')} exclude each other`
+    report(error(['inference'], message, 'leave the one that is to answer'))
+  }
+  if (preload && answering.length === 0) {
+    const message = 'inference.preload is set, but nothing says what to load'
+    report(
+      error(['inference', 'preload'], message, 'set inference.image, and inference.mode to jsonl or server'),
+    )
+  } else if (preload && image !== undefined && mode === 'oneshot') {
+    const message = 'inference.preload is set, but in the mode oneshot no container is kept'
+    report(error(['inference', 'preload'], message, 'set inference.mode to jsonl or server'))
+  }
+  for (const key of ['cpus', 'memory', 'shm_size', 'gpus'] as const) {
+    const [value, bound] = [limits[key], most[key]]
+    if (value === undefined || bound === undefined || value <= bound) continue
+    const message = `inference.limits.${key} (${value}) is above inference.max_limits.${key} (${bound})`
+    report(error(['inference', 'limits', key], message, 'lower the one or raise the other'))
+  }
 }
 
 function error(path: string[], message: string, hint: string): Finding {

@@ -5,6 +5,7 @@ import { anyNumber, bytes, explain, flag, queueUrl, text, wholeNumber } from './
 const COMMAND = 'a list of words, such as ["python3", "main.py"]'
 const PATTERNS = 'true, false, or a list of patterns, such as ["ghcr.io/org/*"]'
 const ADDRESSES = 'a list of addresses, such as [1.1.1.1]'
+const HOSTS = 'a list of hosts, such as [minio.example.com]'
 const PUBLIC_ADDRESS =
   'a public IP address, such as 1.1.1.1: private networks are closed to jobs, with the name servers in them'
 const FILE_NAME = 'the name of a file, such as main.py'
@@ -93,6 +94,13 @@ export const codeExec = z
         .min(1, explain(ADDRESSES))
         .default(['1.1.1.1', '8.8.8.8'])
         .describe('public name servers of jobs with internet'),
+      max_file_bytes: bytes({ min: 1 })
+        .default(1024 ** 3)
+        .describe('most bytes of the inputs of one job together'),
+      private_hosts: z
+        .array(text('the name or the address of a host'), explain(HOSTS))
+        .default([])
+        .describe('hosts that are asked for files though they are not in the public internet'),
       runtime: text('the name of an OCI runtime').optional().describe('OCI runtime, such as runsc or kata'),
       limits: limits(DEFAULT_LIMITS).describe('walls of a job that asks for nothing else'),
       max_limits: limits(LARGEST_LIMITS).describe('most that a job may ask for'),

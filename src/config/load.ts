@@ -4,7 +4,8 @@ import { messageOf } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
 import { crossCheck, missingKeys, type Need } from './checks.ts'
 import { ConfigError, type ConfigProblem, type Environment, type Origin } from './problem.ts'
-import { readEnvironment } from './read-environment.ts'
+import { readFetcherVariables } from './dot-env.ts'
+import { place, readEnvironment } from './read-environment.ts'
 import { readConfigFile } from './read-file.ts'
 import {
   pathKey,
@@ -26,10 +27,12 @@ export interface LoadOptions {
   /** The user asked for this very file, so its absence is a mistake. */
   required: boolean
   environment: Environment
-  /** Key → the flag that set it and its value, as written. */
+  /** Key, with dots below the top → the flag that set it and its value, as written. */
   flags: Readonly<Record<string, { flag: string; value: string }>>
   /** Keys that must be set for what is to be done. */
   needs?: (config: Config) => readonly Need[]
+  /** A file of variables, whose names and those of the environment are the Python fetcher's; left out = not read. */
+  dotEnv?: string | undefined
   /** Unknown and doubled keys are mistakes. */
   strict?: boolean
 }
@@ -45,6 +48,7 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const merged = mergeSettings([
     file ?? NOTHING,
     readEnvironment(options.environment),
+    options.dotEnv === undefined ? NOTHING : await readFetcherVariables(options.dotEnv, options.environment),
     readFlags(options.flags),
   ])
   const problems = [...merged.problems, ...unknownKeys(file ?? NOTHING)]
@@ -116,17 +120,20 @@ function holdsSecret(tree: RawMap): boolean {
   const secrets = Object.values(logins).flatMap((login) =>
     isMap(login) ? [login['password'], login['token']] : [login],
   )
-  return [tree['secret_access_key'], ...secrets].some(
-    (secret) => typeof secret === 'string' && secret !== '' && !/^(env|file):/.test(secret),
-  )
+  const fetcher = isMap(tree['fetcher']) ? tree['fetcher'] : {}
+  const inference = isMap(tree['inference']) ? tree['inference'] : {}
+  return [
+    tree['secret_access_key'],
+    inference['api_key'],
+    fetcher['password'],
+    fetcher['access_token'],
+    ...secrets,
+  ].some((secret) => typeof secret === 'string' && secret !== '' && !/^(env|file):/.test(secret))
 }
 
 function readFlags(flags: LoadOptions['flags']): RawSettings {
   const settings: RawSettings = { tree: {}, origins: new Map(), problems: [] }
-  for (const [key, { flag, value }] of Object.entries(flags)) {
-    settings.tree[key] = value
-    settings.origins.set(pathKey([key]), { flag })
-  }
+  for (const [key, { flag, value }] of Object.entries(flags)) place(settings, key.split('.'), value, { flag })
   return settings
 }
 
@@ -272,7 +279,10 @@ function shownPath(path: readonly string[]): string[] {
 function isPrivate(path: readonly string[]): boolean {
   const [top = '', , , recipe] = path
   // Text in place of the map of a match may be a match that was written in a wrong way, its environment included.
+  if (top === 'fetcher' && (path.length === 1 || ['password', 'access_token'].includes(path[1] ?? '')))
+    return true
   if (top === 'docker' && (path.length === 1 || path.includes('registry_auth'))) return true
+  if (top === 'inference' && (path.length === 1 || path[1] === 'api_key')) return true
   return SECRET_KEYS.has(top) || path.includes('environment') || (top === 'matches' && recipe === undefined)
 }
 
@@ -306,6 +316,7 @@ function completed(values: Partial<Config>, written: RawMap, environment: Enviro
   if (written['wait_time'] === undefined) config.wait_time = Math.min(config.wait_time, Math.floor(third))
   config.endpoint_url = withAwsEndpoints(config.endpoint_url, environment)
   config.opthub = withCognitoEndpoint(config.opthub, environment)
+  config.fetcher = withFetcherEndpoint(config.fetcher, environment)
   const region = config.region_name ?? guessRegion(config, environment)
   if (region !== undefined) config.region_name = region
   return config
@@ -316,7 +327,8 @@ function withAwsEndpoints(given: Config['endpoint_url'], environment: Environmen
   const sqs = given.sqs ?? (environment['AWS_ENDPOINT_URL_SQS'] || environment['AWS_ENDPOINT_URL'])
   const dynamodb =
     given.dynamodb ?? (environment['AWS_ENDPOINT_URL_DYNAMODB'] || environment['AWS_ENDPOINT_URL'])
-  return { ...(sqs ? { sqs } : {}), ...(dynamodb ? { dynamodb } : {}) }
+  const s3 = given.s3 ?? environment['AWS_ENDPOINT_URL_S3']
+  return { ...(sqs ? { sqs } : {}), ...(dynamodb ? { dynamodb } : {}), ...(s3 ? { s3 } : {}) }
 }
 
 function withCognitoEndpoint(given: Config['opthub'], environment: Environment): Config['opthub'] {
@@ -324,6 +336,12 @@ function withCognitoEndpoint(given: Config['opthub'], environment: Environment):
   // The variable for all services is meant for those of the config, not for OptHub's own user pool.
   const general = given.user_pool_id === undefined ? undefined : environment['AWS_ENDPOINT_URL']
   const url = environment['AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER'] || general
+  return url ? { ...given, cognito_url: url } : given
+}
+
+function withFetcherEndpoint(given: Config['fetcher'], environment: Environment): Config['fetcher'] {
+  if (given.cognito_url !== undefined || ignoresAwsEndpoints(environment)) return given
+  const url = environment['AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER'] || environment['AWS_ENDPOINT_URL']
   return url ? { ...given, cognito_url: url } : given
 }
 
@@ -379,6 +397,16 @@ function secretsOf(config: Config): SecretPlace[] {
   const holder = config as unknown as SecretPlace['holder']
   return [
     ...['access_key_id', 'secret_access_key'].map((key) => ({ path: [key], holder, key })),
+    {
+      path: ['inference', 'api_key'],
+      holder: config.inference as unknown as SecretPlace['holder'],
+      key: 'api_key',
+    },
+    ...['password', 'access_token'].map((key) => ({
+      path: ['fetcher', key],
+      holder: config.fetcher as unknown as SecretPlace['holder'],
+      key,
+    })),
     ...Object.entries(config.docker.registry_auth).flatMap(([registry, login]) =>
       ['username', 'password', 'token'].map((key) => ({
         path: ['docker', 'registry_auth', registry, key],

@@ -1,5 +1,5 @@
 import { nearest } from '../core/nearest.ts'
-import type { Environment } from './problem.ts'
+import type { Environment, Origin } from './problem.ts'
 import { pathKey, readYaml, setOwn, type Raw, type RawMap, type RawSettings } from './read-yaml.ts'
 import { CONFIG_KEYS, SECRET_KEYS } from './schema.ts'
 
@@ -31,8 +31,9 @@ export function readEnvironment(environment: Environment): RawSettings {
       })
       continue
     }
-    place(settings, path, SECRET_KEYS.has(top) ? value : structured(value), variable)
+    place(settings, path, SECRET_KEYS.has(top) ? value : structured(value), { variable })
   }
+  placeTriton(settings, environment)
   return settings
 }
 
@@ -52,7 +53,20 @@ function structured(value: string): Raw {
   return problems.length > 0 ? value : (tree['value'] ?? value)
 }
 
-function place(settings: RawSettings, path: readonly string[], value: Raw, variable: string): void {
+/** The names that users of Triton know; ours win over them. */
+function placeTriton(settings: RawSettings, environment: Environment): void {
+  const [host, port] = [environment['TRITON_HOST'], environment['TRITON_PORT']]
+  // Kubernetes sets TRITON_PORT for a service of that name, to something else.
+  const known = { TRITON_HOST: host, TRITON_PORT: /^\d+$/.test(port ?? '') ? port : undefined }
+  for (const [variable, value] of Object.entries(known)) {
+    const path = ['inference', 'triton', variable.slice('TRITON_'.length).toLowerCase()]
+    if (value === undefined || value === '' || settings.origins.has(pathKey(path))) continue
+    place(settings, path, value, { variable })
+  }
+}
+
+/** Puts a value where it belongs. */
+export function place(settings: RawSettings, path: readonly string[], value: Raw, origin: Origin): void {
   let map: RawMap = settings.tree
   for (const key of path.slice(0, -1)) {
     const inner = Object.hasOwn(map, key) ? map[key] : undefined
@@ -62,5 +76,5 @@ function place(settings: RawSettings, path: readonly string[], value: Raw, varia
   }
   const last = path.at(-1) ?? ''
   setOwn(map, last, value)
-  settings.origins.set(pathKey(path), { variable })
+  settings.origins.set(pathKey(path), origin)
 }

@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { LOG_LEVELS } from '../core/log.ts'
 import { codeExec } from './code-exec.ts'
+import { inference } from './inference.ts'
+import { fetcher } from './fetcher.ts'
 import {
   anyNumber,
   bytes,
@@ -78,6 +80,10 @@ const registryLogin = z
   )
   .meta({ also: { type: 'string' } })
 
+const INPUT_PATH = 'a relative path without . and .., such as data/train.csv'
+const FILE_URL = 'a URL that begins with s3://, https://, http:// or file://'
+const SHA256 = '64 hexadecimal digits'
+
 /** One of a match's two images. */
 const recipe = z.strictObject(
   {
@@ -101,6 +107,22 @@ const recipe = z.strictObject(
     timeout: seconds({ above: 0 }).optional(),
     limits: limits.optional(),
     gpus: gpuRequest().optional(),
+    inputs: z
+      .array(
+        z.strictObject(
+          {
+            path: z.string(explain(INPUT_PATH)).refine(isSafePath, explain(INPUT_PATH)),
+            url: z.string(explain(FILE_URL)).regex(/^(s3|https?|file):\/\/\S/i, explain(FILE_URL)),
+            sha256: z
+              .string(explain(SHA256))
+              .regex(/^[0-9a-fA-F]{64}$/, explain(SHA256))
+              .optional(),
+          },
+          explain('a map of path, url and sha256'),
+        ),
+        explain('a list of files: [{path: data.csv, url: s3://bucket/key}]'),
+      )
+      .optional(),
   },
   explain('a map with at least `image`'),
 )
@@ -255,9 +277,14 @@ export const configSchema = z.object(
       .default({})
       .describe('where each match finds its images'),
     code_exec: codeExec,
+    inference,
+    fetcher,
     cancel_poll: seconds({ min: 0.1, max: 3600 })
       .default(5)
       .describe('seconds between two looks whether a job was cancelled'),
+    files_root: text('a path')
+      .optional()
+      .describe('folder below which file:// may be used; left out = nowhere'),
     metrics_port: z
       .union(
         [wholeNumber({ min: 0, max: 65_535 }, METRICS), z.string().regex(HOST_AND_PORT, explain(METRICS))],
@@ -269,13 +296,13 @@ export const configSchema = z.object(
       .preprocess(
         (value) => (typeof value === 'string' ? { sqs: value, dynamodb: value } : value),
         z.strictObject(
-          { sqs: httpUrl().optional(), dynamodb: httpUrl().optional() },
-          explain('a URL, or a map of sqs and dynamodb to URLs'),
+          { sqs: httpUrl().optional(), dynamodb: httpUrl().optional(), s3: httpUrl().optional() },
+          explain('a URL, or a map of sqs, dynamodb and s3 to URLs'),
         ),
       )
       .meta({ also: { type: 'string' } })
       .default({})
-      .describe('other servers that speak the protocols of SQS and DynamoDB'),
+      .describe('other servers that speak the protocols of SQS, DynamoDB and S3'),
     opthub: z
       .strictObject(
         {
@@ -418,4 +445,8 @@ function splitGpus(value: unknown): unknown {
 /** A list in one text, as a variable holds it. */
 function splitList(value: unknown): unknown {
   return typeof value === 'string' ? value.split(/[\s,]+/).filter((part) => part !== '') : value
+}
+
+function isSafePath(path: string): boolean {
+  return !/\p{Cc}/u.test(path) && path.split('/').every((part) => !['', '.', '..'].includes(part))
 }

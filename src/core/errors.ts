@@ -35,7 +35,17 @@ export class JobError extends Error {
 
 /** Which part of the runner's surroundings is broken; each has a probe. */
 export type Surrounding =
-  'engine' | 'registry' | 'queue' | 'store' | 'credentials' | 'disk' | 'memory' | 'matches'
+  | 'engine'
+  | 'registry'
+  | 'queue'
+  | 'store'
+  | 'credentials'
+  | 'disk'
+  | 'memory'
+  | 'matches'
+  | 'files'
+  | 'model'
+  | 'container'
 
 /**
  * The runner's surroundings are at fault (engine down, throttled, disk full …): nothing is recorded, the message

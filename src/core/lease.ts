@@ -14,7 +14,7 @@ export interface Renewable {
 export interface LeaseOptions {
   /** What each renewal asks for, and what the receive asked for. */
   visibilitySeconds: number
-  /** Pause between renewals. */
+  /** From the start of one renewal to the start of the next. */
   heartbeatMs: number
   /** No lease lasts longer, counted from the receive: SQS refuses renewals beyond 12 h. */
   maxMs: number
@@ -98,11 +98,13 @@ export class Lease {
   async #beat(): Promise<void> {
     const { clock, heartbeatMs, visibilitySeconds, log } = this.#options
     let failures = 0
+    let lastMs = clock.now()
     while (!this.#ended.signal.aborted) {
       const left = this.#deadlineMs - clock.now()
+      // Counted from its start: one that took long does not put off the next.
       const pause =
         failures === 0
-          ? Math.min(heartbeatMs, left / 2)
+          ? Math.min(lastMs + heartbeatMs - clock.now(), left / 2)
           : Math.min(retryPauseMs(failures - 1, 250, 5000), left / 2)
       try {
         await clock.sleep(Math.max(pause, 1), this.#ended.signal)
@@ -110,6 +112,7 @@ export class Lease {
         return
       }
       const startMs = clock.now()
+      lastMs = startMs
       // A process that was frozen wakes here: what is over by then may be another's by now.
       if (startMs >= this.#deadlineMs) {
         this.#runOut()

@@ -1,7 +1,17 @@
 import type { Clock } from './clock.ts'
 
 /** The parts of a job's life that are measured; shown in its closing log line. */
-export const PHASES = ['queued', 'pull', 'create', 'start', 'run', 'parse', 'write'] as const
+export const PHASES = [
+  'queued',
+  'download',
+  'pull',
+  'create',
+  'start',
+  'run',
+  'parse',
+  'upload',
+  'write',
+] as const
 export type Phase = (typeof PHASES)[number]
 
 /** When a job was where: phase lengths for the log, StartedAt and FinishedAt for the record. */

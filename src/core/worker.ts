@@ -48,6 +48,8 @@ export interface WorkerOptions<P, I, R> {
   intervalMs: number
   visibilitySeconds: number
   heartbeatMs: number
+  /** No message is held longer; left out = as long as SQS lets one be held. */
+  longestLeaseMs?: number
   /** Attempts that delivered their input before a job is given up; 0 = never. */
   maxReceiveCount: number
   /** How jobs go on that outlast their message; undefined = they don't. */
@@ -269,8 +271,8 @@ class Worker<P, I, R> {
     }
     const identity = kind.handler.identify(payload)
     const jobLog = log.child({ job: identity.id, ...identity.fields })
-    const { visibilitySeconds, heartbeatMs, handover } = this.#o
-    const options = { visibilitySeconds, heartbeatMs, maxMs: MAX_LEASE_MS, clock, log: jobLog }
+    const { visibilitySeconds, heartbeatMs, longestLeaseMs: maxMs = MAX_LEASE_MS, handover } = this.#o
+    const options = { visibilitySeconds, heartbeatMs, maxMs, clock, log: jobLog }
     const message = new Lease(delivery, options, abort)
     const place: Place = { slot: undefined }
     let lease: JobLease | undefined

@@ -11,7 +11,7 @@ export function wantsGpu(gpus: GpuRequest | undefined): gpus is GpuRequest {
   return gpus !== undefined && gpus !== 0 && !(Array.isArray(gpus) && gpus.length === 0)
 }
 
-type Needs = Pick<TaskSpec, 'limits' | 'gpus' | 'gpuMemoryBytes'>
+type Needs = Pick<TaskSpec, 'limits' | 'gpus'> & { gpuMemoryBytes?: number | undefined }
 
 /** UnfitError when a task needs more than a machine has in all, used or not. */
 export function assertFits({ limits, gpus, gpuMemoryBytes }: Needs, capacity: Capacity): void {

@@ -7,8 +7,10 @@ import { ImageError, type TaskInput, type TaskSpec } from '../executors/executor
 import { assertFits, hasNeeds } from '../executors/resource-fit.ts'
 import { parseResult } from '../executors/run-json.ts'
 import { runTask, taskName } from '../executors/run-task.ts'
+import { FileError } from '../files/files.ts'
 import type { ImageRecipe } from '../matches/matches.ts'
 import type { Trial } from '../records/keys.ts'
+import { asUnseen, type InputFolder } from './input-folder.ts'
 import { identifyTrial } from './message.ts'
 import { Parking } from './parking.ts'
 import type { KindServices } from './services.ts'
@@ -66,13 +68,26 @@ export class MatchImages {
     }
     try {
       const spec = this.#specOf(trial, recipe)
+      await using files = await this.#filesOf(recipe, job.signal)
       // Before the pull, which may be long and for nothing.
       if (hasNeeds(spec)) assertFits(spec, await executor.capacity(job.signal))
       job.timeline.enter('pull')
       await executor.pull(spec.image, job.signal, spec.limits.platform)
       const { stopGraceSeconds } = settings
-      const request = { ...bounds, spec, input, stopGraceSeconds, stderrTailBytes: STDERR_TAIL_BYTES }
-      const result = await runTask(executor, request, { signal: job.signal, timeline: job.timeline, log })
+      const request = {
+        ...bounds,
+        spec: withMounts(spec, files),
+        input,
+        stopGraceSeconds,
+        stderrTailBytes: STDERR_TAIL_BYTES,
+      }
+      const result = await runTask(executor, request, {
+        signal: job.signal,
+        timeline: job.timeline,
+        log,
+      }).catch((error: unknown) => {
+        throw files === undefined ? error : asUnseen(error)
+      })
       this.#parking.release(trial.matchId, log)
       job.timeline.enter('parse')
       const value = parseResult(result, {
@@ -104,10 +119,18 @@ export class MatchImages {
     }
   }
 
+  async #filesOf({ inputs }: ImageRecipe, signal: AbortSignal): Promise<InputFolder | undefined> {
+    if (inputs === undefined || inputs.length === 0) return undefined
+    const { inputs: source } = this.#services
+    if (source === undefined) throw new TypeError('nothing fetches the files of matches')
+    return await source.open(inputs, signal)
+  }
+
   #translate(error: unknown, { matchId }: Trial, secrets: readonly string[], log: Logger): unknown {
     const clean = (text: string): string => redact(text, secrets)
-    // An image that can't even be started is the administrator's affair, like one that can't be had.
-    if (error instanceof ImageError) return this.#park(matchId, clean(error.message), log)
+    // An image that can't even be started is the administrator's affair, like one that can't be had; so are files.
+    if (error instanceof ImageError || error instanceof FileError)
+      return this.#park(matchId, clean(error.message), log)
     if (secrets.length === 0) return error
     if (error instanceof JobError)
       return new JobError(error.code, clean(error.publicMessage), clean(error.detail))
@@ -123,4 +146,8 @@ export class MatchImages {
   #park(matchId: string, reason: string, log: Logger): NotYetError {
     return this.#parking.park(matchId, reason, this.#services.settings.matchTtlSeconds, log)
   }
+}
+
+function withMounts(spec: TaskSpec, files: InputFolder | undefined): TaskSpec {
+  return files === undefined ? spec : { ...spec, mounts: files.mounts }
 }

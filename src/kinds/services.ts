@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import type { Executor, GpuRequest, TaskLimits } from '../executors/executor.ts'
+import type { MatchInputs } from './match-inputs.ts'
 import type { MatchSource } from '../matches/matches.ts'
 import type { Store } from '../stores/store.ts'
 
@@ -8,6 +9,8 @@ export interface KindServices {
   store: Store
   executor: Executor
   matches: MatchSource
+  /** Left out = matches have no files. */
+  inputs?: MatchInputs
   clock: Clock
   settings: KindSettings
   /** Puts a message on the scorer's queue (the evaluator, under `forward: true`). */

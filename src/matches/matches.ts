@@ -1,4 +1,5 @@
 import type { GpuRequest, TaskLimits } from '../executors/executor.ts'
+import type { InputFile } from '../files/files.ts'
 
 /** How to run one of a match's two images. */
 export interface ImageRecipe {
@@ -13,6 +14,8 @@ export interface ImageRecipe {
   limits?: TaskLimits
   /** Left out = the config's `gpus`. */
   gpus?: GpuRequest
+  /** Files that each container finds below /files, read-only. */
+  inputs?: readonly InputFile[]
 }
 
 export interface Match {

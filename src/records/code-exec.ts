@@ -32,6 +32,16 @@ export interface Artifact {
   sha256: string
 }
 
+/** A file that was sent to a URL. */
+export interface SentArtifact {
+  path: string
+  bytes: number
+  /** In hex. */
+  sha256: string
+  /** Without a query, which may be a signature. */
+  url: string
+}
+
 /** A file that can't be had, and why. */
 export interface SkippedArtifact {
   path: string
@@ -58,6 +68,8 @@ export interface CodeExecOutcome {
   limits: Readonly<Record<string, number>> | null
   artifacts: readonly Artifact[]
   artifactsSkipped: readonly SkippedArtifact[]
+  /** What went to the job's outputs. */
+  sent?: readonly SentArtifact[]
   /** Null when no container was started. */
   sandbox: { imageDigest: string; runtime: string; start: 'warm' | 'cold' } | null
 }
@@ -82,6 +94,9 @@ const OUTPUT_BYTES = 300_000
 const ITEM_BYTES = 400_000
 /** What an item takes at most besides its output and the content of its artifacts. */
 const FRAME_BYTES = 90_000
+
+/** What telling of a file takes besides its name and URL. */
+const ENTRY_BYTES = 128
 
 /** Where the one item of a job stands. */
 export function codeExecKey(id: string): Key {
@@ -113,6 +128,9 @@ export function runningItem(
 export function finishedItem(run: CodeExecRun, outcome: CodeExecOutcome): Item {
   const { stdout, stderr } = outcome
   const [forStdout, forStderr] = share(encode(stdout), encode(stderr))
+  const artifacts = outcome.artifacts.map(artifactJson)
+  const taken = forStdout + forStderr + sumOf(outcome.artifacts.map(({ content }) => jsonRoom(content)))
+  const { listed, unlisted } = listingOf(outcome.sent ?? [], ITEM_BYTES - FRAME_BYTES - taken)
   return {
     ...codeExecKey(run.id),
     Status: outcome.status,
@@ -130,7 +148,8 @@ export function finishedItem(run: CodeExecRun, outcome: CodeExecOutcome): Item {
     }),
     MemoryPeakBytes: fromPlain(outcome.memoryPeakBytes),
     Limits: fromPlain(outcome.limits),
-    Artifacts: outcome.artifacts.map(artifactJson),
+    Artifacts: [...artifacts, ...listed],
+    ...(unlisted === 0 ? {} : { ArtifactsUnlisted: fromPlain(unlisted) }),
     ArtifactsSkipped: fromPlain(
       outcome.artifactsSkipped.map(({ path, reason }) => ({ Path: path, Reason: reason })),
     ),
@@ -167,11 +186,6 @@ export function roomForArtifacts({
 /** Whether a job has its result. */
 export function isFinal(item: Item): boolean {
   return FINAL_STATUSES.some((status) => status === item['Status'])
-}
-
-/** Whether its owner wants it no more. */
-export function isCancelRequested(item: Item): boolean {
-  return item['CancelRequested'] === true
 }
 
 interface Encoded {
@@ -234,6 +248,27 @@ function artifactJson({ path, content, sha256 }: Artifact): Json {
     Encoding: text === undefined ? 'base64' : 'utf8',
     Content: text ?? Buffer.from(content).toString('base64'),
   })
+}
+
+/** What the content of an artifact takes at most: base64 makes four of three. */
+function jsonRoom({ length }: Uint8Array): number {
+  return 4 * Math.ceil(length / 3)
+}
+
+/** As much of what was sent as there is room for, and how many there are besides. */
+function listingOf(sent: readonly SentArtifact[], room: number): { listed: Json[]; unlisted: number } {
+  const listed: Json[] = []
+  let left = room
+  for (const { path, bytes, sha256, url } of sent) {
+    left -= Buffer.byteLength(path) + Buffer.byteLength(url) + ENTRY_BYTES
+    if (left < 0) break
+    listed.push(fromPlain({ Path: path, Bytes: bytes, Sha256: sha256, Url: url }))
+  }
+  return { listed, unlisted: sent.length - listed.length }
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, each) => sum + each, 0)
 }
 
 function whole(ms: number | null): number | null {

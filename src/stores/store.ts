@@ -31,6 +31,8 @@ export interface UpdateCondition {
   unlessStatus: readonly string[]
   /** Only where its Token is this one. */
   token?: string
+  /** Attributes that are set only where the item has none of that name yet. */
+  keep?: readonly string[]
 }
 
 /** What came of a conditional delete. */

@@ -170,7 +170,7 @@ describe('the front of AWS', () => {
     embedded = await openEmbedded({ dataDir: join(folder, 'aws'), log: createLogger(() => undefined) })
     const { endpoints, queues } = embedded.info
     front = await AwsFront.start({ upstream: endpoints.sqs, key: embedded.info, plan: faults })
-    const behind = { sqs: front.url, dynamodb: front.url }
+    const behind = { sqs: front.url, dynamodb: front.url, s3: front.url }
     aws = new LocalClients({ ...embedded.info, endpoints: behind, accessKeyId: 'me', secretAccessKey: 'any' })
     QueueUrl = queues.inference
   })

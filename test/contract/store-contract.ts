@@ -209,6 +209,14 @@ export function describeStoreContract(open: () => Promise<Store>): void {
     expect(await store.get(key)).toMatchObject({ Status: 'success', Token: 'b', CancelRequested: true })
   })
 
+  test('what is to be kept is set only where there is none', async () => {
+    const key = { ID: randomUUID(), Trial: 'Job' }
+    const condition = { unlessStatus: [], keep: ['CreatedAt'] }
+    await store.update({ ...key, CreatedAt: 'first', Value: '1' }, condition)
+    await store.update({ ...key, CreatedAt: 'second', Value: '2' }, condition)
+    expect(await store.get(key)).toEqual({ ...key, CreatedAt: 'first', Value: '2' })
+  })
+
   test('an item that is not there belongs to nobody', async () => {
     const key = { ID: randomUUID(), Trial: 'Job' }
     const write = store.update(

@@ -39,7 +39,7 @@ export class MemoryStore implements Store {
 
   async update(
     item: Item,
-    { unlessStatus, token }: UpdateCondition,
+    { unlessStatus, token, keep = [] }: UpdateCondition,
     assertHeld: () => void = () => undefined,
   ): Promise<WriteOutcome> {
     const name = nameOf(item)
@@ -53,7 +53,10 @@ export class MemoryStore implements Store {
     if (typeof status === 'string' && unlessStatus.includes(status)) return 'exists'
     if (token !== undefined && stored?.['Token'] !== token)
       throw new LeaseLostError('another runner has the job')
-    this.items.set(name, { ...stored, ...item })
+    const kept = Object.fromEntries(
+      keep.flatMap((each) => (stored?.[each] === undefined ? [] : [[each, stored[each]]])),
+    )
+    this.items.set(name, { ...stored, ...item, ...kept })
     return 'written'
   }
 

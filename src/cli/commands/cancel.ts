@@ -26,15 +26,13 @@ async function cancel(id: string, flags: CancelFlags, session: Session): Promise
   }
   const local = flags.local === true
   const settings = await loadSettings(session, flags, () => (local ? [] : ['table_name', 'region_name']))
-  const [{ withTable }, { requestCancel }] = await Promise.all([
+  const [{ withTable }, { cancelJob }] = await Promise.all([
     import('../with-table.ts'),
-    import('../../kinds/code-exec/handler.ts'),
+    import('../cancel-job.ts'),
   ])
-  await withTable({ session, ...settings, local }, async ({ store }) => {
-    const isOver = (await requestCancel(store, id)) === 'exists'
-    if (isOver) session.exitCode = EXIT.failedStart
-    const { stdout } = session.io
-    if (flags.json === true) stdout.write(`${JSON.stringify({ id, canceled: !isOver })}\n`)
-    else stdout.write(isOver ? `${id} has ended already\n` : `${id} is being canceled\n`)
+  await withTable({ session, ...settings, local }, async ({ store }, signal) => {
+    const { canceled, said } = await cancelJob(store, id, signal)
+    if (!canceled) session.exitCode = EXIT.failedStart
+    session.io.stdout.write(flags.json === true ? `${JSON.stringify({ id, canceled })}\n` : `${said}\n`)
   })
 }

@@ -36,18 +36,28 @@ export function define(command: Command, session: Session): void {
         await showResults(kind, id, verb.opts<ResultFlags>(), session)
       })
   }
-  defineCode(command, session)
+  defineJob(command, session, 'code-exec', 'show what came of a program')
+  defineJob(command, session, 'inference', 'show what a model has answered')
 }
 
-function defineCode(command: Command, session: Session): void {
-  const verb = command.command('code-exec').description('show what came of a program')
+/** Of a kind whose jobs have one item each. */
+function defineJob(
+  command: Command,
+  session: Session,
+  kind: 'code-exec' | 'inference',
+  description: string,
+): void {
+  const verb = command.command(kind).description(description)
   verb.argument('<id>', 'the job, as submit prints it')
   addLocalFlag(addConfigFlags(verb))
     .option('--watch', 'wait for its end')
     .option('--json', 'print the stored item as JSON')
     .action(async (id: string) => {
-      const { showCode } = await import('../show-code.ts')
-      await showCode(id, verb.opts<ShowCodeFlags>(), session)
+      const show =
+        kind === 'code-exec'
+          ? (await import('../show-code.ts')).showCode
+          : (await import('../show-inference.ts')).showCall
+      await show(id, verb.opts<ShowCodeFlags>(), session)
     })
 }
 

@@ -4,8 +4,10 @@ import { EXIT, OperatorError } from '../../core/errors.ts'
 import { formatJson, isJsonObject, type Json } from '../../core/json.ts'
 import type { Trial } from '../../records/keys.ts'
 import { addCodeFlags } from '../code-flags.ts'
+import { addCallFlags } from '../inference-flags.ts'
 import type { Session } from '../io.ts'
 import type { SubmitCodeFlags } from '../submit-code.ts'
+import type { SubmitCallFlags } from '../submit-inference.ts'
 import { addConfigFlags, addLocalFlag, loadSettings, type SettingFlags } from '../settings.ts'
 
 interface SubmitFlags extends SettingFlags {
@@ -21,6 +23,7 @@ interface SubmitFlags extends SettingFlags {
 export function define(command: Command, session: Session): void {
   defineTrial(command, session)
   defineCode(command, session)
+  defineInference(command, session)
 }
 
 function defineTrial(command: Command, session: Session): void {
@@ -50,6 +53,19 @@ function defineCode(command: Command, session: Session): void {
     .action(async (args: string[]) => {
       const { submitCode } = await import('../submit-code.ts')
       await submitCode(code.opts<SubmitCodeFlags>(), args, session)
+    })
+}
+
+function defineInference(command: Command, session: Session): void {
+  const call = command.command('inference').description('queue a call of a model; prints the id of its job')
+  addLocalFlag(addConfigFlags(addCallFlags(call)))
+    .option('--message-file <path>', 'the whole message as JSON; - reads it from standard input')
+    .option('--wait', 'wait for the answer and print it; ends with 1 when there is none')
+    .option('--queue-timeout <seconds>', 'with --wait: how long it may stay unbegun (default: for ever)')
+    .option('--json', 'print one line of JSON')
+    .action(async (args: string[]) => {
+      const { submitCall } = await import('../submit-inference.ts')
+      await submitCall(call.opts<SubmitCallFlags>(), args, session)
     })
 }
 

@@ -3,6 +3,7 @@ import { JobError, messageOf } from '../../core/errors.ts'
 import { escapeControls } from '../../core/text.ts'
 import type { Workdir } from '../../executors/executor.ts'
 import type { Artifact, SkippedArtifact } from '../../records/code-exec.ts'
+import type { OutputFolder } from './output-folder.ts'
 import { fits, isLiteral } from './patterns.ts'
 import { readTar, TarError, type TarMember } from './read-tar.ts'
 
@@ -20,6 +21,8 @@ export interface Wanted {
   given: readonly string[]
   /** Bytes of all of them together. */
   room: number
+  /** Takes in what is sent elsewhere in place of the item. */
+  outputs?: OutputFolder | undefined
 }
 
 /** An item holds no more names. */
@@ -64,8 +67,14 @@ class Collection {
 
   async offer({ path: written, type, size, body }: TarMember): Promise<void> {
     const path = written.replace(/^(?:\.\/)+/, '').replace(/\/+$/, '')
-    const { patterns, given } = this.#wanted
-    if (given.includes(path) || !patterns.some((pattern) => fits(path, pattern))) return
+    const { patterns, given, outputs } = this.#wanted
+    if (given.includes(path)) return
+    if (outputs?.wants(path) === true) {
+      const refusal = kindRefusal(type, true) ?? (await outputs.take(path, { type, size, body }))
+      if (refusal !== undefined) this.#skip(path, refusal)
+      return
+    }
+    if (!patterns.some((pattern) => fits(path, pattern))) return
     // A folder is no file, which matters only to who has named it as one.
     if (type === 'folder' && !patterns.includes(path)) return
     const reason = this.#refusal(path, type, size)
@@ -86,24 +95,30 @@ class Collection {
 
   breakOff(why: string): void {
     const reason = `the working folder could not be read to its end: ${why}`
-    const open = this.#wanted.patterns.filter((pattern) => !this.#artifacts.has(pattern))
+    this.#wanted.outputs?.breakOff(reason)
+    const open = this.#wanted.patterns.filter((pattern) => !this.#has(pattern))
     for (const pattern of open) this.#skip(pattern, reason)
   }
 
   finish(): Collected {
     const required = this.#wanted.patterns.filter(isLiteral)
     for (const path of required) {
-      if (!this.#artifacts.has(path) && !this.#skipped.has(path)) this.#skip(path, 'it is not there')
+      if (!this.#has(path) && !this.#skipped.has(path)) this.#skip(path, 'it is not there')
     }
     return {
       artifacts: [...this.#artifacts.values()],
       skipped: Array.from(this.#skipped, ([path, reason]) => ({ path: escapeControls(path), reason })),
-      isLacking: required.some((path) => !this.#artifacts.has(path)),
+      isLacking: required.some((path) => !this.#has(path)),
     }
   }
 
+  #has(path: string): boolean {
+    return this.#artifacts.has(path) || this.#wanted.outputs?.has(path) === true
+  }
+
   #refusal(path: string, type: TarMember['type'], size: number): string | undefined {
-    if (type !== 'file') return `it is no regular file but a ${KINDS[type]}`
+    const problem = kindRefusal(type)
+    if (problem !== undefined) return problem
     const parts = path.split('/')
     if (path.includes('\0') || parts.some((part) => part === '' || part === '.' || part === '..'))
       return 'its path leads out of the folder'
@@ -131,8 +146,14 @@ class Collection {
   #skip(path: string, reason: string): void {
     const short = Buffer.byteLength(path) <= LONGEST_PATH_BYTES ? path : `${path.slice(0, 60)}…`
     // Those that are named must be told of.
-    if (this.#skipped.size < MOST_FILES || this.#wanted.patterns.includes(path)) {
+    const { patterns, outputs } = this.#wanted
+    if (this.#skipped.size < MOST_FILES || patterns.includes(path) || outputs?.isNamed(path) === true) {
       if (!this.#skipped.has(short)) this.#skipped.set(short, reason.slice(0, 200))
     }
   }
+}
+
+function kindRefusal(type: TarMember['type'], mayBeFolder = false): string | undefined {
+  if (type === 'file' || (mayBeFolder && type === 'folder')) return undefined
+  return `it is no regular file but a ${KINDS[type]}`
 }

@@ -1,17 +1,20 @@
 import type { ImageInfo, Workdir } from '../../executors/executor.ts'
 import { assertFits } from '../../executors/resource-fit.ts'
 import type { ProgramResult } from '../../executors/run-program.ts'
-import type { CodeExecOutcome, PrintedOutput } from '../../records/code-exec.ts'
+import type { CodeExecOutcome, PrintedOutput, SkippedArtifact } from '../../records/code-exec.ts'
 import { collectArtifacts, type Collected } from './artifacts.ts'
 import { assertCompiler, assertUsable, byFault, runBlamed } from './fault.ts'
-import { RequestError } from './fields.ts'
+import { RequestError } from '../fields.ts'
+import { fetchInputs } from '../input-folder.ts'
 import type { CodeExecRequest } from './message.ts'
 import { compileFailure, limitsJson, programFields, rejected, withReason } from './outcome.ts'
+import { OutputFolder, type Sent } from './output-folder.ts'
 import { planJob, type Plan } from './plan.ts'
 import type { StepOptions } from './run-step.ts'
 import type { CodeExecEngine } from './services.ts'
 import { runWithFiles } from './run-with-files.ts'
 import { workdirSpec } from './spec.ts'
+import { asRequest, assertAddresses, whileWanted } from './transfers.ts'
 import { verdictOf } from './verdict.ts'
 
 export interface RunOptions extends StepOptions {
@@ -20,6 +23,9 @@ export interface RunOptions extends StepOptions {
 }
 
 const ARTIFACT_BYTES = 64 * 1024 ** 2
+/** What the item keeps free for the list of what was sent. */
+const LISTING_BYTES = 64 * 1024
+const LONGEST_REASON = 200
 
 /**
  * Runs a program here and now, without a queue or a table. What is wrong with the request or with the program is an
@@ -49,6 +55,7 @@ export async function fetchImage(
 ): Promise<ImageInfo> {
   const { signal, timeline } = options
   const { executor, settings } = engine
+  await assertAddresses(plan.request, engine.files)
   const { limits } = plan.run
   const isMore = limits.cpus > settings.limits.cpus || limits.memoryBytes > settings.limits.memoryBytes
   // Before the pull, which may be long and for nothing.
@@ -61,16 +68,35 @@ export async function fetchImage(
   }
 }
 
-/** Compiles and runs what was planned. RequestError when the job's own image can't be started. */
+/** Compiles and runs what was planned, its files around it. RequestError when the job's own image can't be started. */
 export async function runPlan(
   plan: Plan,
   image: ImageInfo,
   engine: CodeExecEngine,
   options: RunOptions,
 ): Promise<CodeExecOutcome> {
+  const { inputs: wanted, outputs: announced } = plan.request
+  const { maxFileBytes: maxBytes } = engine.settings
+  const fetched = await whileWanted(options, (signal) =>
+    asRequest('inputs', () => fetchInputs(wanted, engine.files, { signal, maxBytes })),
+  )
+  if (fetched === 'canceled') return rejected('', 'canceled')
+  await using inputs = fetched
+  await using outputs =
+    announced.length === 0 ? undefined : await OutputFolder.open(announced, plan.run.limits.diskBytes)
+  return await runSteps(plan, image, engine, { ...options, mounts: inputs.mounts, outputs })
+}
+
+async function runSteps(
+  plan: Plan,
+  image: ImageInfo,
+  engine: CodeExecEngine,
+  options: RunOptions & { outputs: OutputFolder | undefined },
+): Promise<CodeExecOutcome> {
   const { request, compile, run } = plan
   const { settings, workdirs } = engine
-  const needsWorkdir = compile !== undefined || request.artifacts.length > 0
+  const { outputs } = options
+  const needsWorkdir = compile !== undefined || request.artifacts.length > 0 || outputs !== undefined
   await using workdir = needsWorkdir
     ? await workdirs.openWorkdir(workdirSpec(run.limits), options.signal)
     : undefined
@@ -95,18 +121,19 @@ export async function runPlan(
   const result = await byFault(plan, () => runWithFiles(plan, workdir, engine, { ...options, onStart }))
   await assertUsable(plan, result, engine, options)
   const collected = await collect(plan, result, workdir, options)
+  const sent = collected && (await send(plan, result, engine, options))
+  if (sent === 'canceled') return { ...base, ...programFields(result), status: sent, sandbox: sandbox(false) }
   const isCpuSpent = (result.usage.cpuMs ?? 0) >= run.limits.cpuTimeMs
+  const lacksArtifact = collected?.isLacking === true || sent?.isLacking === true
   return {
     ...base,
     ...programFields(result),
-    ...withReason(
-      verdictOf({ ...result, isCpuSpent, lacksArtifact: collected?.isLacking === true }),
-      result,
-      run.limits,
-    ),
-    ...(collected === undefined
-      ? {}
-      : { artifacts: collected.artifacts, artifactsSkipped: collected.skipped }),
+    ...withReason(verdictOf({ ...result, isCpuSpent, lacksArtifact }), result, run.limits),
+    ...(collected && {
+      artifacts: collected.artifacts,
+      artifactsSkipped: together(collected.skipped, sent?.skipped),
+    }),
+    ...(sent && { sent: sent.files }),
     sandbox: sandbox(result.isWarm),
   }
 }
@@ -126,14 +153,44 @@ async function collect(
   { request, image, run }: Plan,
   result: ProgramResult,
   workdir: Workdir | undefined,
-  { signal, roomForArtifacts = () => ARTIFACT_BYTES }: RunOptions,
+  {
+    signal,
+    outputs,
+    roomForArtifacts = () => ARTIFACT_BYTES,
+  }: RunOptions & { outputs: OutputFolder | undefined },
 ): Promise<Collected | undefined> {
-  if (workdir === undefined || request.artifacts.length === 0 || result.killedFor === 'canceled')
-    return undefined
+  const isWanted = request.artifacts.length > 0 || outputs !== undefined
+  if (workdir === undefined || !isWanted || result.killedFor === 'canceled') return undefined
+  const room = roomForArtifacts(result)
   const wanted = {
     patterns: request.artifacts,
     given: run.bound.map(({ path }) => path),
-    room: roomForArtifacts(result),
+    room: outputs === undefined ? room : Math.max(Math.floor(room / 2), room - LISTING_BYTES),
+    outputs,
   }
   return await collectArtifacts(workdir, image, wanted, signal)
+}
+
+async function send(
+  { run }: Plan,
+  result: ProgramResult,
+  { files }: CodeExecEngine,
+  options: RunOptions & { outputs: OutputFolder | undefined },
+): Promise<Sent | 'canceled' | undefined> {
+  const { outputs } = options
+  if (outputs === undefined) return undefined
+  await outputs.takePrinted(result)
+  return await whileWanted(options, (signal) =>
+    outputs.send(files, { signal, maxBytes: run.limits.diskBytes }),
+  )
+}
+
+/** Each path once, with what was seen first. */
+function together(
+  collected: readonly SkippedArtifact[],
+  sent: readonly SkippedArtifact[] = [],
+): SkippedArtifact[] {
+  const known = new Set(collected.map(({ path }) => path))
+  const more = sent.map(({ path, reason }) => ({ path, reason: reason.slice(0, LONGEST_REASON) }))
+  return [...collected, ...more.filter(({ path }) => !known.has(path))]
 }

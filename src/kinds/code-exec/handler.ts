@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { messageOf, NotYetError, type JobError } from '../../core/errors.ts'
+import { NotYetError, type JobError } from '../../core/errors.ts'
 import type { Handler, JobContext, JobIdentity, WriteOutcome } from '../../core/kind.ts'
 import type { Logger } from '../../core/log.ts'
 import { ImageError, type ImageInfo } from '../../executors/executor.ts'
@@ -7,16 +7,16 @@ import {
   codeExecKey,
   FINAL_STATUSES,
   finishedItem,
-  isCancelRequested,
   isFinal,
   roomForArtifacts,
   runningItem,
   type CodeExecOutcome,
 } from '../../records/code-exec.ts'
 import { formatTime } from '../../records/result.ts'
-import type { Item, Store } from '../../stores/store.ts'
+import type { Item } from '../../stores/store.ts'
+import { isCancelRequested, watchForCancel } from '../cancel.ts'
 import { fetchImage, orRejected, runPlan, type RunOptions } from './execute.ts'
-import { RequestError } from './fields.ts'
+import { RequestError } from '../fields.ts'
 import type { CodeExecMessage } from './message.ts'
 import { rejected } from './outcome.ts'
 import { planJob, type Plan } from './plan.ts'
@@ -140,7 +140,7 @@ export function createCodeExec(
     run: async ({ id }, input, job) => {
       if ('outcome' in input) return input.outcome
       const { plan, image } = input
-      const wish = watchForCancel(services, id, job)
+      const wish = watchForCancel(services, codeExecKey(id), job)
       const options: RunOptions = {
         ...{ signal: job.signal, log: job.log, timeline: job.timeline },
         cancel: wish.signal,
@@ -172,47 +172,6 @@ export function createCodeExec(
 /** Who a job is, for logs and container names. */
 export function identifyCodeExec({ id }: CodeExecMessage): JobIdentity {
   return { id, shortId: id.replace(/[^A-Za-z0-9]+/g, '-').slice(0, 40), fields: {} }
-}
-
-/**
- * Says that a job is wanted no more: a runner that has it, or gets it, ends it. 'exists' = it has its result. Of a job that
- * nobody knows an item is left all the same, so that it never runs.
- */
-export async function requestCancel(store: Store, id: string): Promise<WriteOutcome> {
-  return await store.update({ ...codeExecKey(id), CancelRequested: true, IgnoreStream: true }, CONDITION)
-}
-
-/** A signal that is aborted when the job's owner wants it no more. */
-function watchForCancel(
-  { store, clock, cancelPollMs }: CodeExecServices,
-  id: string,
-  job: JobContext,
-): { signal: AbortSignal; end: () => void } {
-  const canceled = new AbortController()
-  const ended = new AbortController()
-  const signal = AbortSignal.any([job.signal, ended.signal])
-  async function watch(): Promise<void> {
-    for (;;) {
-      await clock.sleep(cancelPollMs, signal)
-      const item = await store.get(codeExecKey(id), signal).catch((error: unknown) => {
-        signal.throwIfAborted()
-        job.log.debug('Looking whether the job is canceled failed', { error: messageOf(error) })
-        return undefined
-      })
-      if (item === undefined || !isCancelRequested(item)) continue
-      job.log.info('The job is canceled by its owner')
-      canceled.abort()
-      return
-    }
-  }
-  // Ends by the end of the job.
-  watch().catch(() => undefined)
-  return {
-    signal: canceled.signal,
-    end: () => {
-      ended.abort()
-    },
-  }
 }
 
 function createdAtOf(item: Item | undefined): string | undefined {

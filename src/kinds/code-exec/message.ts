@@ -1,15 +1,10 @@
-import { PoisonError } from '../../core/errors.ts'
 import { ExactNumber } from '../../core/exact-number.ts'
-import {
-  isJsonArray,
-  isJsonObject,
-  JsonSyntaxError,
-  parseJson,
-  type Json,
-  type JsonObject,
-} from '../../core/json.ts'
+import { isJsonObject, type JsonObject } from '../../core/json.ts'
 import type { GpuRequest } from '../../executors/executor.ts'
-import * as read from './fields.ts'
+import type { InputFile, OutputFile } from '../../files/files.ts'
+import * as read from '../fields.ts'
+import { inputsOf, outputsOf } from '../file-fields.ts'
+import { readJobMessage } from '../job-message.ts'
 import { LIMIT_NAMES, type Limits } from './settings.ts'
 
 /** A file that the program finds in its working folder. */
@@ -29,6 +24,10 @@ export interface CodeExecRequest {
   stdin: string
   args: readonly string[]
   env: Readonly<Record<string, string>>
+  /** Fetched before the start. */
+  inputs: readonly InputFile[]
+  /** Files and folders of the working folder, and what is printed (`PRINTED`), that are sent after the end. */
+  outputs: readonly OutputFile[]
   /** Patterns of files in the working folder that are wanted back. */
   artifacts: readonly string[]
   allowInternet: boolean
@@ -55,7 +54,10 @@ const MOST_ENV = 64
 /** The kernel takes no longer word, and a program with these still starts. */
 const MOST_WORD_BYTES = 64 * 1024
 const MOST_PATTERNS = 32
-const MOST_METADATA_BYTES = 16 * 1024
+/** Outputs that stand for what the program prints, and not for files. */
+export const PRINTED = { '/dev/stdout': 'stdout', '/dev/stderr': 'stderr' } as const
+/** The item tells of each. */
+const MOST_OUTPUTS = 16
 const NO_CODE = 'code is missing: give the program as text'
 
 /**
@@ -63,18 +65,7 @@ const NO_CODE = 'code is missing: give the program as text'
  * readable id.
  */
 export function parseCodeExecMessage(body: string): CodeExecMessage {
-  let object: Json
-  try {
-    object = parseJson(body)
-  } catch (error) {
-    if (!(error instanceof JsonSyntaxError)) throw error
-    throw new PoisonError(`the body is not JSON: ${error.message}`, { cause: error })
-  }
-  if (!isJsonObject(object)) throw new PoisonError('the body is not a JSON object')
-  const id = object.get('id')
-  if (typeof id !== 'string' || !/^[A-Za-z0-9._:-]{1,128}$/.test(id)) {
-    throw new PoisonError('id must be 1 to 128 letters, digits, dots, underscores, colons and dashes')
-  }
+  const { id, object } = readJobMessage(body)
   return readCodeExecRequest(id, object)
 }
 
@@ -92,12 +83,11 @@ function toRequest(id: string, object: JsonObject): CodeExecRequest {
   read.onlyKeys(object, KEYS, '')
   const program = programOf(object)
   if (!read.isGiven(object, 'code') && 'language' in program) throw new read.RequestError(NO_CODE)
-  for (const name of ['inputs', 'outputs']) {
-    if (read.list(object, name).length > 0) {
-      throw new read.RequestError(
-        `${name} is not supported yet: give files by \`files\`, and take them by \`artifacts\``,
-      )
-    }
+  const outputs = outputsOf(object, Object.keys(PRINTED))
+  if (outputs.length > MOST_OUTPUTS) {
+    throw new read.RequestError(
+      `outputs holds more than ${MOST_OUTPUTS}: a folder stands for all files below it`,
+    )
   }
   const args = read.texts(object, 'args', MOST_ARGS)
   const env = environmentOf(object)
@@ -114,6 +104,8 @@ function toRequest(id: string, object: JsonObject): CodeExecRequest {
     stdin: read.text(object, 'stdin'),
     args,
     env,
+    inputs: inputsOf(object),
+    outputs,
     artifacts: read
       .texts(object, 'artifacts', MOST_PATTERNS)
       .map((pattern) => read.path(pattern, 'artifacts')),
@@ -121,7 +113,7 @@ function toRequest(id: string, object: JsonObject): CodeExecRequest {
     limits: limitsOf(object),
     gpus: gpusOf(object),
     deadline: read.date(object, 'deadline'),
-    metadata: metadataOf(object),
+    metadata: read.metadata(object),
   }
 }
 
@@ -208,27 +200,4 @@ function gpusOf(object: JsonObject): GpuRequest {
     throw new read.RequestError('resources.gpus must be a whole number from 0 to 64')
   }
   return count
-}
-
-function metadataOf(object: JsonObject): JsonObject {
-  const metadata = read.object(object, 'metadata')
-  if (!isStorable(metadata, 0)) {
-    throw new read.RequestError(
-      'metadata must not be nested deeper than 16 levels, nor hold an empty key or broken Unicode',
-    )
-  }
-  if (read.jsonBytes(metadata) > MOST_METADATA_BYTES) {
-    throw new read.RequestError(`metadata is longer than ${MOST_METADATA_BYTES} bytes`)
-  }
-  return metadata
-}
-
-function isStorable(value: Json, depth: number): boolean {
-  if (depth > 16) return false
-  if (typeof value === 'string') return !/\p{Surrogate}/u.test(value)
-  if (isJsonArray(value)) return value.every((member) => isStorable(member, depth + 1))
-  if (!isJsonObject(value)) return true
-  return [...value].every(
-    ([key, member]) => key !== '' && isStorable(key, depth + 1) && isStorable(member, depth + 1),
-  )
 }

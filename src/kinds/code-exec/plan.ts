@@ -1,5 +1,5 @@
 import type { GpuRequest } from '../../executors/executor.ts'
-import { assertApart, RequestError, shown } from './fields.ts'
+import { assertApart, RequestError, shown } from '../fields.ts'
 import type { Language } from './languages.ts'
 import type { CodeExecRequest, File } from './message.ts'
 import { LEAST_LIMITS, LIMIT_NAMES, type CodeExecSettings, type Limits } from './settings.ts'

@@ -1,8 +1,9 @@
 import type { Logger } from '../../core/log.ts'
 import type { Phase, Timeline } from '../../core/timeline.ts'
-import type { OutputChunk, Workdir } from '../../executors/executor.ts'
+import type { Mount, OutputChunk, Workdir } from '../../executors/executor.ts'
 import { runProgram, type ProgramResult } from '../../executors/run-program.ts'
 import { bindFiles } from './bound-files.ts'
+import { asUnseen } from '../input-folder.ts'
 import type { Plan, Step } from './plan.ts'
 import type { CodeExecEngine } from './services.ts'
 import { taskSpec, WORK_FOLDER } from './spec.ts'
@@ -17,6 +18,8 @@ export interface StepOptions {
   /** Hears what the program prints as it comes; it waits for a promise. */
   onOutput?: ((chunk: OutputChunk) => void | Promise<void>) | undefined
   timeline?: Timeline
+  /** Files that were fetched for the job. */
+  mounts?: readonly Mount[]
   /** The container is there, and gets its input. */
   onStart?: () => void
 }
@@ -27,12 +30,12 @@ export async function runStep(
   step: Step,
   workdir: Workdir | undefined,
   engine: CodeExecEngine,
-  { signal, log, cancel, onOutput, timeline, onStart }: StepOptions,
+  { signal, log, cancel, onOutput, timeline, mounts = [], onStart }: StepOptions,
 ): Promise<ProgramResult> {
   const { executor, clock } = engine
   await using files = await bindFiles(step.bound, WORK_FOLDER)
   const request = {
-    spec: taskSpec(engine, plan, step, { workdir, mounts: files.mounts }),
+    spec: taskSpec(engine, plan, step, { workdir, mounts: [...files.mounts, ...mounts] }),
     input: step.input,
     wallTimeMs: step.limits.wallTimeMs,
     cpuTimeMs: step.limits.cpuTimeMs,
@@ -47,6 +50,8 @@ export async function runStep(
   const onPhase = (phase: Phase): void => timeline?.enter(phase)
   try {
     return await runProgram(executor, request, { signal, clock, log }, onPhase)
+  } catch (error) {
+    throw mounts.length === 0 ? error : asUnseen(error)
   } finally {
     timeline?.leave()
   }

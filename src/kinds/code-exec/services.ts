@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Executor, Workdirs } from '../../executors/executor.ts'
+import type { Files } from '../../files/files.ts'
 import type { Store } from '../../stores/store.ts'
 import type { CodeExecSettings } from './settings.ts'
 
@@ -8,6 +9,7 @@ export interface CodeExecEngine {
   executor: Executor
   /** For working folders that are looked into afterwards. */
   workdirs: Workdirs
+  files: Files
   /** The seccomp profile of every container, as the engine takes it. */
   seccomp: string
   /** Whether one of the patterns fits an image. */

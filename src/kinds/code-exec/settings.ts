@@ -31,6 +31,8 @@ export interface CodeExecSettings {
   limits: Limits
   /** Most that a job may ask for. */
   maxLimits: Limits
+  /** Of all inputs of a job together. */
+  maxFileBytes: number
   /** OCI runtime. */
   runtime?: string
   /** Keep containers (`rm: false`). */

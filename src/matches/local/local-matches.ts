@@ -1,6 +1,7 @@
 import { NotYetError } from '../../core/errors.ts'
 import { secretsIn } from '../../core/redact.ts'
 import type { GpuRequest, TaskLimits } from '../../executors/executor.ts'
+import type { InputFile } from '../../files/files.ts'
 import type { ImageRecipe, Match, MatchSource } from '../matches.ts'
 
 /** One of a match's two images, as `matches:` in the config has it. */
@@ -12,6 +13,7 @@ export interface LocalRecipe {
   timeout?: number | undefined
   limits?: TaskLimits | undefined
   gpus?: GpuRequest | undefined
+  inputs?: readonly InputFile[] | undefined
 }
 
 /** An entry of `matches:`. */
@@ -48,7 +50,15 @@ function toMatch(id: string, { problem, indicator, direction }: LocalMatch): Mat
   }
 }
 
-function toRecipe({ image, command, environment = {}, timeout, limits, gpus }: LocalRecipe): ImageRecipe {
+function toRecipe({
+  image,
+  command,
+  environment = {},
+  timeout,
+  limits,
+  gpus,
+  inputs = [],
+}: LocalRecipe): ImageRecipe {
   // The config has no private part of an environment.
   const secrets = secretsIn(environment)
   return {
@@ -58,6 +68,7 @@ function toRecipe({ image, command, environment = {}, timeout, limits, gpus }: L
     ...(timeout !== undefined && { timeoutSeconds: timeout }),
     ...(limits && { limits }),
     ...(gpus !== undefined && { gpus }),
+    ...(inputs.length > 0 && { inputs }),
     ...(secrets.length > 0 && { secrets }),
   }
 }

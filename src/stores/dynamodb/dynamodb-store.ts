@@ -261,7 +261,7 @@ function toPut(TableName: string, item: Item, onlyIfAbsent: Key) {
 function toUpdate(
   TableName: string,
   item: Item,
-  { unlessStatus, token }: UpdateCondition,
+  { unlessStatus, token, keep = [] }: UpdateCondition,
 ): UpdateItemCommandInput {
   const key = keyOf(item)
   assertKey(key)
@@ -276,10 +276,14 @@ function toUpdate(
     ...(token === undefined ? [] : ['#t = :t']),
   ]
   const condition = conditions.join(' AND ')
+  const assignments = values.map(([name], index) => {
+    const value = keep.includes(name) ? `if_not_exists(#a${index}, :a${index})` : `:a${index}`
+    return `#a${index} = ${value}`
+  })
   return {
     TableName,
     Key: toAttributes({ ...key }),
-    UpdateExpression: `SET ${values.map((_, index) => `#a${index} = :a${index}`).join(', ')}`,
+    UpdateExpression: `SET ${assignments.join(', ')}`,
     ...(condition === '' ? {} : { ConditionExpression: condition }),
     ExpressionAttributeNames: {
       ...Object.fromEntries(values.map(([name], index) => [`#a${index}`, name])),

@@ -1,3 +1,4 @@
+import { openFiles } from '../../../src/app/files.ts'
 import { systemClock } from '../../../src/core/clock.ts'
 import { createLogger, type LogRecord } from '../../../src/core/log.ts'
 import { createDockerExecutor } from '../../../src/executors/docker/docker-executor.ts'
@@ -44,6 +45,7 @@ export async function openSandbox(
   const services: CodeExecEngine = {
     executor,
     workdirs: docker,
+    files: openFiles({ s3: { region: 'us-east-1' } }),
     seccomp: SECCOMP_PROFILE,
     isImageAllowed: isAllowed,
     clock: systemClock,
@@ -70,6 +72,7 @@ export async function openSandbox(
       limits: DEFAULT_LIMITS,
       maxLimits: { ...DEFAULT_LIMITS, wallTimeMs: 60_000, outputBytes: 16 * 1024 ** 2 },
       keep: false,
+      maxFileBytes: 16 * 1024 ** 2,
       ...settings,
     },
   }

@@ -34,7 +34,7 @@ describe('config.default.yml', () => {
     expect(bare).toEqual([])
   })
 
-  test.each(['limits', 'docker', 'opthub', 'code_exec'])('lists the keys of %s', (block) => {
+  test.each(['limits', 'docker', 'opthub', 'code_exec', 'inference', 'fetcher'])('lists the keys of %s', (block) => {
     const start = lines.findIndex((line) => line.startsWith(`${block}:`))
     const inside = lines.slice(start + 1)
     const end = inside.findIndex((line) => !line.startsWith('#  '))
@@ -44,7 +44,7 @@ describe('config.default.yml', () => {
 
   test('is valid with every example uncommented', () => {
     const example = source
-      .replace(/^(limits|matches|docker|opthub|code_exec): \{\}/gm, '$1:')
+      .replace(/^(limits|matches|docker|opthub|code_exec|inference|fetcher): \{\}/gm, '$1:')
       .replace(/^#( {2}.*)$/gm, '$1')
       .replace(/^# (evaluator_queue_url|scorer_queue_url|table_name|region_name): /gm, '$1: ')
     const { tree, problems } = readYaml(example, FILE)
@@ -57,6 +57,7 @@ describe('config.default.yml', () => {
       timeout: 600,
       limits: { memory: 1024 ** 3 },
       gpus: 1,
+      inputs: [{ path: 'data.csv', url: 's3://bucket/data.csv' }],
     })
     expect(config.limits).toMatchObject({
       cpus: 2,

@@ -314,7 +314,10 @@ describe('mistakes', () => {
     ['table_name: a b', 'table_name must be the name of a DynamoDB table'],
     ['region_name: "ap northeast"', 'region_name must be the name of an AWS region'],
     ['endpoint_url: "ftp://x"', 'endpoint_url.sqs must be a URL'],
-    ['endpoint_url: {s3: "http://x"}', 'the key "s3" is unknown in endpoint_url (known here: sqs, dynamodb)'],
+    [
+      'endpoint_url: {lambda: "http://x"}',
+      'the key "lambda" is unknown in endpoint_url (known here: sqs, dynamodb, s3)',
+    ],
     ['limits: 5', 'limits must be a map of limits, not "5"'],
     ['limits: {network: host}', 'limits.network must be one of default, none, not "host"'],
     ['limits: {memory: 1m}', 'limits.memory must be a size of at least 6291456'],

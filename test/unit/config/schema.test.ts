@@ -23,9 +23,9 @@ describe('the JSON Schema', () => {
     expect(JSON.stringify(schema.properties['rm'])).toContain('boolean')
   })
 
-  test('requires an image of each recipe, and nothing else', () => {
+  test('requires an image of each recipe, path and URL of each file, and nothing else', () => {
     const required = [...JSON.stringify(schema).matchAll(/"required":(\[[^\]]*\])/g)].map((found) => found[1])
-    expect(new Set(required)).toEqual(new Set(['["image"]']))
+    expect(new Set(required)).toEqual(new Set(['["image"]', '["path","url"]']))
   })
 })
 
@@ -37,6 +37,7 @@ test('the keys of a block are known by its path', () => {
     'timeout',
     'limits',
     'gpus',
+    'inputs',
   ])
   expect(keysAt(['matches', 'x', 'problem', 'environment'])).toBeUndefined()
   expect(keysAt(['nonsense', 'x'])).toBeUndefined()

@@ -8,7 +8,8 @@ import {
 } from '../../../../src/core/errors.ts'
 import { formatJson, toPlain } from '../../../../src/core/json.ts'
 import { ImageError, TaskKilledError } from '../../../../src/executors/executor.ts'
-import { requestCancel } from '../../../../src/kinds/code-exec/handler.ts'
+import { requestCancel } from '../../../../src/kinds/cancel.ts'
+import { codeExecKey, FINAL_STATUSES } from '../../../../src/records/code-exec.ts'
 import type { Item } from '../../../../src/stores/store.ts'
 import type { Script } from '../../../support/scripted-executor.ts'
 import { createWorld } from './harness.ts'
@@ -443,18 +444,18 @@ describe('a job that is wanted no more', () => {
   test('is ended while it runs', async () => {
     const world = createWorld({
       py: async () => {
-        expect(await requestCancel(world.store, 'a')).toBe('written')
+        expect(await requestCancel(world.store, codeExecKey('a'), FINAL_STATUSES)).toBe('written')
         return { stdout: 'before', neverEnds: true }
       },
     })
     expect(await world.deliver({})).toBe('succeeded')
     expect(plain(world.item())).toMatchObject({ Status: 'canceled', Stdout: 'before', CancelRequested: true })
-    expect(await requestCancel(world.store, 'a')).toBe('exists')
+    expect(await requestCancel(world.store, codeExecKey('a'), FINAL_STATUSES)).toBe('exists')
   })
 
   test('never begins, even when nobody knows it yet', async () => {
     const world = createWorld({ py: hello })
-    await requestCancel(world.store, 'a')
+    await requestCancel(world.store, codeExecKey('a'), FINAL_STATUSES)
     expect(await world.deliver({})).toBe('succeeded')
     expect(world.executor.started).toEqual([])
     expect(world.item()?.['Status']).toBe('canceled')
@@ -464,7 +465,7 @@ describe('a job that is wanted no more', () => {
     let gets = 0
     const world = createWorld({
       py: async () => {
-        await requestCancel(world.store, 'a')
+        await requestCancel(world.store, codeExecKey('a'), FINAL_STATUSES)
         return { neverEnds: true }
       },
     })

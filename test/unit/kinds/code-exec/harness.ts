@@ -1,3 +1,4 @@
+import { openFiles } from '../../../../src/app/files.ts'
 import { createLogger, type LogRecord } from '../../../../src/core/log.ts'
 import type { JobContext } from '../../../../src/core/kind.ts'
 import { processJob, type Processed } from '../../../../src/core/processor.ts'
@@ -22,6 +23,7 @@ export const SETTINGS: CodeExecSettings = {
   limits: DEFAULT_LIMITS,
   maxLimits: { ...DEFAULT_LIMITS, memoryBytes: 1024 ** 3, pids: 100, outputBytes: 1024 ** 2 },
   keep: false,
+  maxFileBytes: 1024 ** 2,
 }
 
 export interface World {
@@ -66,6 +68,7 @@ export function createWorld(images: Record<string, Script>, settings: Partial<Co
         })
       },
     },
+    files: openFiles({ s3: { region: 'us-east-1' } }),
     seccomp: '{}',
     isImageAllowed: (image, patterns) =>
       patterns.some((pattern) => image.startsWith(pattern.replace('*', ''))),

@@ -142,8 +142,26 @@ describe('a message', () => {
       /can not be a file and the folder/,
     ],
     [{ artifacts: ['../x'] }, /^artifacts must be a relative path/],
-    [{ inputs: [{}] }, /^inputs is not supported yet/],
-    [{ outputs: [{}] }, /^outputs is not supported yet/],
+    [{ inputs: [{}] }, /^inputs\[0\]\.path is missing/],
+    [{ inputs: [{ path: '../x', url: 's3://b/k' }] }, /^inputs\[0\]\.path must be a relative path/],
+    [{ inputs: [{ path: 'x', url: 's3://b/k', sha256: 'z' }] }, /^inputs\[0\]\.sha256 must be 64/],
+    [{ inputs: [{ path: 'x', url: 's3://b/k', content: '' }] }, /^unknown key inputs\[0\]\.content/],
+    [
+      {
+        inputs: [
+          { path: 'x', url: 's3://b/k' },
+          { path: 'x/y', url: 's3://b/k' },
+        ],
+      },
+      /^x can not be a file and the folder of x\/y/,
+    ],
+    [{ outputs: [{}] }, /^outputs\[0\]\.path is missing/],
+    [{ outputs: [{ path: '/etc', url: 's3://b/k' }] }, /^outputs\[0\]\.path must be a relative path/],
+    [{ outputs: [{ path: 'x', url: 's3://b/k', type: 'é' }] }, /^outputs\[0\]\.type is no media type/],
+    [
+      { outputs: Array.from({ length: 17 }, (_, n) => ({ path: `o${n}`, url: 's3://b/k' })) },
+      /^outputs holds more than 16/,
+    ],
     [{ allow_internet: 'yes' }, /true or false/],
     [{ limits: { memory: 1 } }, /^unknown key limits\.memory/],
     [{ limits: { pids: 0 } }, /^limits\.pids must be a whole number above 0$/],

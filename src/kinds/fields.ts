@@ -1,5 +1,6 @@
-import { formatJson, isJsonArray, isJsonObject, type Json, type JsonObject } from '../../core/json.ts'
-import { escapeControls } from '../../core/text.ts'
+import { ExactNumber } from '../core/exact-number.ts'
+import { formatJson, isJsonArray, isJsonObject, type Json, type JsonObject } from '../core/json.ts'
+import { escapeControls } from '../core/text.ts'
 
 /** What is wrong with a message, in one sentence. */
 export class RequestError extends Error {
@@ -8,6 +9,7 @@ export class RequestError extends Error {
 
 const LONGEST_PATH_BYTES = 255
 const LONGEST_NAME = 512
+const MOST_METADATA_BYTES = 16 * 1024
 
 /** Refuses keys that nobody reads, all of them by name. */
 export function onlyKeys(object: JsonObject, known: readonly string[], prefix: string): void {
@@ -87,6 +89,50 @@ export function date(object: JsonObject, key: string): Date | undefined {
   return time
 }
 
+/** One of some words; undefined when it is left out. */
+export function choice<const T extends string>(
+  object: JsonObject,
+  key: string,
+  choices: readonly T[],
+): T | undefined {
+  const value = object.get(key) ?? undefined
+  if (value === undefined) return undefined
+  const found = choices.find((each) => each === value)
+  if (found === undefined) throw new RequestError(`${key} must be one of ${choices.join(', ')}`)
+  return found
+}
+
+interface Bounds {
+  min?: number
+  /** Larger than this, not equal. */
+  above?: number
+  max: number
+  isWhole?: boolean
+}
+
+/** A number within bounds; undefined when it is left out. */
+export function number(
+  object: JsonObject,
+  key: string,
+  where: string,
+  { min = -Infinity, above = -Infinity, max, isWhole = false }: Bounds,
+): number | undefined {
+  const value = object.get(key) ?? undefined
+  if (value === undefined) return undefined
+  const found = value instanceof ExactNumber ? value.toNumber() : NaN
+  if (found >= min && found > above && found <= max && (!isWhole || Number.isInteger(found))) return found
+  const from = above === -Infinity ? `from ${min}` : `above ${above}, at most`
+  throw new RequestError(
+    `${where === '' ? key : `${where}.${key}`} must be a${isWhole ? ' whole' : ''} number ${from}${above === -Infinity ? ' to' : ''} ${max}`,
+  )
+}
+
+/** Without the members that are undefined. */
+export function defined<T extends object>(object: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(object).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> }
+}
+
 /** The bytes of a base64 text; white space in it does no harm. */
 export function base64(value: string, where: string): Buffer {
   const bare = value.replaceAll(/\s+/g, '')
@@ -122,6 +168,30 @@ export function assertApart(paths: readonly string[]): void {
         throw new RequestError(`${shown(parent)} can not be a file and the folder of ${shown(each)}`)
     }
   }
+}
+
+/** What comes back untouched; empty when it is left out. */
+export function metadata(parent: JsonObject): JsonObject {
+  const value = object(parent, 'metadata')
+  if (!isStorable(value, 0)) {
+    throw new RequestError(
+      'metadata must not be nested deeper than 16 levels, nor hold an empty key or broken Unicode',
+    )
+  }
+  if (jsonBytes(value) > MOST_METADATA_BYTES) {
+    throw new RequestError(`metadata is longer than ${MOST_METADATA_BYTES} bytes`)
+  }
+  return value
+}
+
+function isStorable(value: Json, depth: number): boolean {
+  if (depth > 16) return false
+  if (typeof value === 'string') return !/\p{Surrogate}/u.test(value)
+  if (isJsonArray(value)) return value.every((member) => isStorable(member, depth + 1))
+  if (!isJsonObject(value)) return true
+  return [...value].every(
+    ([key, member]) => key !== '' && isStorable(key, depth + 1) && isStorable(member, depth + 1),
+  )
 }
 
 export function assertNoNul(value: string, where: string): void {

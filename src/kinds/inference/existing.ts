@@ -1,0 +1,42 @@
+import type { Payload } from '../../models/protocol.ts'
+import type { InferenceOutcome } from '../../records/inference.ts'
+import { timeBound } from './bounds.ts'
+import type { CallOptions } from './execute.ts'
+import { Cut, outcomeOf } from './failure.ts'
+import { modelCall } from './model-call.ts'
+import type { InferencePlan } from './plan.ts'
+import type { InferenceEngine } from './services.ts'
+
+/** Has a server answer that nobody here has started. */
+export async function callExisting(
+  { request, timeoutMs, existing }: InferencePlan & { mode: 'existing' },
+  payload: Payload,
+  engine: InferenceEngine,
+  { signal, timeline, onStart }: CallOptions,
+): Promise<InferenceOutcome> {
+  const { clock } = engine
+  const server = await engine.existing(existing.protocol)
+  timeline.enter('run')
+  timeline.markStarted()
+  onStart?.()
+  const since = clock.now()
+  using time = timeBound(timeoutMs, timeoutCut(timeoutMs), clock)
+  const bounded = AbortSignal.any([signal, time.signal])
+  const more = () => ({
+    coldStartMs: 0,
+    predictMs: clock.now() - since,
+    runtime: { imageDigest: null, gpuIds: [], isWarm: true },
+  })
+  try {
+    const { output, usage, response } = await server.call(modelCall(request, payload), bounded)
+    return { ...more(), status: 'succeeded', output, usage, response, logsTail: '' }
+  } catch (error) {
+    signal.throwIfAborted()
+    return outcomeOf(time.signal.aborted ? time.signal.reason : error, more())
+  }
+}
+
+/** Why a call is ended whose time is over. */
+export function timeoutCut(timeoutMs: number): Cut {
+  return new Cut('timeout', `The model did not answer within ${timeoutMs / 1000} s.`)
+}

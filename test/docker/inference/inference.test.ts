@@ -1,0 +1,172 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openModels, type Models } from '../../../src/app/inference.ts'
+import { loadConfig } from '../../../src/config/load.ts'
+import { systemClock } from '../../../src/core/clock.ts'
+import { RetryableError } from '../../../src/core/errors.ts'
+import { isJsonObject, toPlain } from '../../../src/core/json.ts'
+import { createLogger } from '../../../src/core/log.ts'
+import { Timeline } from '../../../src/core/timeline.ts'
+import { runInference } from '../../../src/kinds/inference/execute.ts'
+import { parseInferenceMessage } from '../../../src/kinds/inference/message.ts'
+import { planInference } from '../../../src/kinds/inference/plan.ts'
+import { assertModelReady } from '../../../src/kinds/inference/ready.ts'
+import type { InferenceOutcome } from '../../../src/records/inference.ts'
+import { requireEngine } from '../../support/engine.ts'
+import { buildPythonImage, hasPython } from '../../support/images.ts'
+import { MODEL } from './models.ts'
+
+const engine = await requireEngine()
+const isRunnable = engine !== undefined && (await hasPython())
+const TAG = 'opthub-runner-test/inference:1'
+const COMMAND = ['python3', '-u', '/app/main.py']
+const log = createLogger(() => undefined, 'CRITICAL')
+
+interface World extends AsyncDisposable {
+  models: Models
+  call(message: object): Promise<InferenceOutcome>
+}
+
+async function open(flags: Record<string, string> = {}): Promise<World> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'opthub-runner-inference-'))
+  const { config } = await loadConfig({
+    file: join(dataDir, 'config.yml'),
+    required: false,
+    environment: {},
+    flags: Object.fromEntries(Object.entries(flags).map(([key, value]) => [key, { flag: key, value }])),
+  })
+  config.pull_policy = 'never'
+  const models = await openModels({ config, environment: process.env, dataDir, log })
+  return {
+    models,
+    call: async (message) => {
+      const parsed = parseInferenceMessage(JSON.stringify({ id: 'job', image: TAG, ...message }))
+      if ('problem' in parsed) throw new Error(parsed.problem)
+      const plan = planInference(parsed.request, models.engine.settings, () => true)
+      const timeline = new Timeline(systemClock)
+      return await runInference(plan, models.engine, {
+        signal: new AbortController().signal,
+        log,
+        timeline,
+      })
+    },
+    [Symbol.asyncDispose]: async () => {
+      await models.close()
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+function text({ output }: InferenceOutcome): string {
+  const { choices } = toPlain(isJsonObject(output) ? output : new Map()) as { choices?: { text: string }[] }
+  return choices?.[0]?.text ?? ''
+}
+
+describe.skipIf(!isRunnable)('a model in an image', () => {
+  let world: World
+  beforeAll(async () => {
+    if (engine === undefined) return
+    await buildPythonImage(engine, TAG, MODEL)
+    world = await open()
+  })
+  afterAll(async () => {
+    await world[Symbol.asyncDispose]()
+  })
+  const args = (...words: string[]) => ({ args: [...COMMAND, ...words] })
+
+  test('answers once', async () => {
+    const outcome = await world.call({ prompt: 'def', server: args('oneshot') })
+    expect(outcome).toMatchObject({ status: 'succeeded', usage: { totalTokens: 3 }, logsTail: 'reading' })
+    expect(text(outcome)).toBe('def!')
+    expect(text(await world.call({ prompt: 'network', server: args('oneshot') }))).toBe('lo!')
+  })
+
+  test('answers line by line, and stays', async () => {
+    const jsonl = { mode: 'jsonl', server: args('jsonl') }
+    const first = await world.call({ ...jsonl, prompt: 'who' })
+    const second = await world.call({ ...jsonl, prompt: 'who' })
+    expect([first.runtime?.isWarm, second.runtime?.isWarm]).toEqual([false, true])
+    expect([text(first), text(second)]).toEqual(['1 1!', '1 2!'])
+    expect(text(await world.call({ ...jsonl, prompt: 'network' }))).toBe('lo!')
+  })
+
+  test.each([
+    ['noise', 'that is no JSON object'],
+    ['wrong id', 'the id of no call'],
+    ['error', 'no idea'],
+  ])('whose line is %s fails, and the next call is right', async (prompt, why) => {
+    const jsonl = { mode: 'jsonl', server: args('jsonl') }
+    const outcome = await world.call({ ...jsonl, prompt })
+    expect(outcome.error?.type).toBe('generation')
+    expect(outcome.error?.message).toContain(why)
+    expect(text(await world.call({ ...jsonl, prompt: 'next' }))).toBe('next!')
+  })
+
+  test('that is silent times out, is replaced, and the next call is right', async () => {
+    const jsonl = { mode: 'jsonl', server: args('jsonl') }
+    const outcome = await world.call({ ...jsonl, prompt: 'silence', timeout_s: 0.3 })
+    expect(outcome.error?.type).toBe('timeout')
+    expect(text(await world.call({ ...jsonl, prompt: 'who' }))).toBe('1 1!')
+  })
+
+  test('serves, stays, survives a hung call and is replaced after a crash', async () => {
+    const server = { mode: 'server', server: args('server') }
+    const first = await world.call({ ...server, prompt: 'who' })
+    expect(first).toMatchObject({ status: 'succeeded', response: { statusCode: 200 } })
+    const second = await world.call({ ...server, prompt: 'who' })
+    expect(second.runtime?.isWarm).toBe(true)
+    expect((await world.call({ ...server, prompt: 'refuse' })).error).toMatchObject({
+      type: 'validation',
+    })
+    expect((await world.call({ ...server, prompt: 'hang', timeout_s: 0.3 })).error?.type).toBe('timeout')
+    expect(text(await world.call({ ...server, prompt: 'next' }))).toBe('next!')
+    const crashed = await world.call({ ...server, prompt: 'crash' })
+    expect(crashed.error?.type).toBe('generation')
+    expect(crashed.logsTail).toContain('it dies now')
+    expect(text(await world.call({ ...server, prompt: 'who' }))).toBe('1 1!')
+  })
+
+  test('that dies while it loads fails at once, with the end of its log', async () => {
+    const since = performance.now()
+    const outcome = await world.call({ mode: 'server', prompt: 'x', server: args('dies') })
+    expect(outcome.error?.type).toBe('setup_failed')
+    expect(outcome.logsTail).toContain('no weights found')
+    expect(performance.now() - since).toBeLessThan(20_000)
+  })
+
+  test('that loads for too long fails', async () => {
+    const server = { ...args('server'), env: { LOADING: '600' }, startup_timeout_s: 1 }
+    const outcome = await world.call({ mode: 'server', prompt: 'x', server })
+    expect(outcome.error?.type).toBe('startup_timeout')
+  })
+
+  test('that serves a unix socket needs no network', async () => {
+    const socket = '/run/model/model.sock'
+    await using other = await open({ 'inference.server.socket': socket })
+    const server = { mode: 'server', server: args('server', socket) }
+    expect(text(await other.call({ ...server, prompt: 'network' }))).toBe('lo!')
+  })
+})
+
+describe.skipIf(!isRunnable)('the model of the config', () => {
+  test('that never becomes ready is the surroundings’ fault', async () => {
+    if (engine !== undefined) await buildPythonImage(engine, TAG, MODEL)
+    await using world = await open({ 'inference.image': TAG, 'inference.mode': 'server' })
+    world.models.engine.settings.args = [...COMMAND, 'dies']
+    const signal = new AbortController().signal
+    const ready = assertModelReady(world.models.engine, signal)
+    await expect(ready).rejects.toMatchObject({ surrounding: 'model' })
+    await expect(ready).rejects.toThrow('no weights found')
+    await expect(world.call({ image: undefined, prompt: 'x' })).rejects.toBeInstanceOf(RetryableError)
+  })
+
+  test('is loaded ahead, and then warm', async () => {
+    await using world = await open({ 'inference.image': TAG, 'inference.mode': 'server' })
+    world.models.engine.settings.args = [...COMMAND, 'server']
+    await assertModelReady(world.models.engine, new AbortController().signal)
+    const outcome = await world.call({ image: undefined, prompt: 'x' })
+    expect(outcome).toMatchObject({ status: 'succeeded', runtime: { isWarm: true }, coldStartMs: 0 })
+  })
+})
