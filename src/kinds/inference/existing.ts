@@ -1,8 +1,8 @@
-import type { Payload } from '../../models/protocol.ts'
+import { ModelError, type Payload } from '../../models/protocol.ts'
 import type { InferenceOutcome } from '../../records/inference.ts'
 import { timeBound } from './bounds.ts'
 import type { CallOptions } from './execute.ts'
-import { Cut, outcomeOf } from './failure.ts'
+import { Cut, outcomeOf, TryAgainError } from './failure.ts'
 import { modelCall } from './model-call.ts'
 import type { InferencePlan } from './plan.ts'
 import type { InferenceEngine } from './services.ts'
@@ -32,7 +32,11 @@ export async function callExisting(
     return { ...more(), status: 'succeeded', output, usage, response, logsTail: '' }
   } catch (error) {
     signal.throwIfAborted()
-    return outcomeOf(time.signal.aborted ? time.signal.reason : error, more())
+    if (time.signal.aborted) return outcomeOf(time.signal.reason, more())
+    // No container tells why it ended: the server may have been started anew.
+    if (error instanceof ModelError && error.isCut)
+      throw new TryAgainError('model_unavailable', error.message, { cause: error })
+    return outcomeOf(error, more())
   }
 }
 

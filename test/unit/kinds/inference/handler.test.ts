@@ -218,6 +218,7 @@ describe('a server that runs already', () => {
     [new ModelError('overloaded', 'busy', { retryAfterSeconds: 7 }), { retryAfterSeconds: 7 }],
     [new ModelError('overloaded', 'busy'), { surrounding: 'container' }],
     [new ModelError('model_unavailable', 'gone'), { surrounding: 'model' }],
+    [new ModelError('generation', 'cut', { isCut: true }), { surrounding: 'model' }],
   ])('is tried again after %s', async (error, thrown) => {
     const world = createWorld(
       {},
