@@ -26,7 +26,7 @@ const log = createLogger(() => undefined, 'CRITICAL')
 
 interface World extends AsyncDisposable {
   models: Models
-  call(message: object): Promise<InferenceOutcome>
+  call(message: object, cancel?: AbortSignal): Promise<InferenceOutcome>
 }
 
 async function open(flags: Record<string, string> = {}): Promise<World> {
@@ -41,7 +41,7 @@ async function open(flags: Record<string, string> = {}): Promise<World> {
   const models = await openModels({ config, environment: process.env, dataDir, log })
   return {
     models,
-    call: async (message) => {
+    call: async (message, cancel) => {
       const parsed = parseInferenceMessage(JSON.stringify({ id: 'job', image: TAG, ...message }))
       if ('problem' in parsed) throw new Error(parsed.problem)
       const plan = planInference(parsed.request, models.engine.settings, () => true)
@@ -50,6 +50,7 @@ async function open(flags: Record<string, string> = {}): Promise<World> {
         signal: new AbortController().signal,
         log,
         timeline,
+        ...(cancel === undefined ? {} : { cancel }),
       })
     },
     [Symbol.asyncDispose]: async () => {
@@ -133,6 +134,7 @@ describe.skipIf(!isRunnable)('a model in an image', () => {
     const outcome = await world.call({ mode: 'server', prompt: 'x', server: args('dies') })
     expect(outcome.error?.type).toBe('setup_failed')
     expect(outcome.logsTail).toContain('no weights found')
+    expect(outcome.error?.message).toMatch(/exit code 4, before it was ready[^]*\nno weights found$/)
     expect(performance.now() - since).toBeLessThan(20_000)
   })
 
@@ -140,6 +142,21 @@ describe.skipIf(!isRunnable)('a model in an image', () => {
     const server = { ...args('server'), env: { LOADING: '600' }, startup_timeout_s: 1 }
     const outcome = await world.call({ mode: 'server', prompt: 'x', server })
     expect(outcome.error?.type).toBe('startup_timeout')
+  })
+
+  test('that still loads at the deadline, or when nobody wants it any more, ends its call at once', async () => {
+    const server = { ...args('server', '/tmp/late.sock'), env: { LOADING: '600' } }
+    const deadline = new Date(Date.now() + 1000).toISOString()
+    const late = await world.call({ mode: 'server', prompt: 'x', server, deadline })
+    expect(late).toMatchObject({ status: 'aborted', error: { type: 'deadline_exceeded' }, predictMs: null })
+    const cancel = AbortSignal.timeout(300)
+    const unwanted = await world.call({ mode: 'server', prompt: 'x', server }, cancel)
+    expect(unwanted).toMatchObject({ status: 'canceled', error: { type: 'canceled' }, predictMs: null })
+    const call = { ...args('server'), keep_alive_s: 0 }
+    const soon = new Date(Date.now() + 1500).toISOString()
+    const cut = await world.call({ mode: 'server', prompt: 'hang', server: call, deadline: soon })
+    expect(cut).toMatchObject({ status: 'aborted', error: { type: 'deadline_exceeded' } })
+    expect(cut.predictMs).not.toBeNull()
   })
 
   test('that serves a unix socket needs no network', async () => {

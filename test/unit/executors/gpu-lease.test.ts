@@ -17,6 +17,7 @@ const log = createLogger(() => undefined)
 class GpuMachine extends ScriptedExecutor {
   gpus: readonly string[] = [A, B]
   noGpus: string | undefined
+  gpuMemoryBytes: Record<string, number> = {}
   readonly inUse = new Set<string>()
   reaps = 0
   capacityCalls = 0
@@ -32,11 +33,12 @@ class GpuMachine extends ScriptedExecutor {
 
   override capacity(): Promise<Capacity> {
     this.capacityCalls += 1
-    const { gpus, noGpus } = this
+    const { gpus, noGpus, gpuMemoryBytes } = this
     return Promise.resolve({
       cpus: 2,
       memoryBytes: 8 * 1024 ** 3,
       gpus,
+      gpuMemoryBytes,
       ...(noGpus === undefined ? {} : { noGpus }),
     })
   }
@@ -93,6 +95,35 @@ async function refusal(starting: Promise<Task>): Promise<unknown> {
 }
 
 const claimsLeft = async (): Promise<string[]> => await readdir(folder).catch(() => [])
+
+describe('a request for memory', () => {
+  const GIB = 1024 ** 3
+
+  it('gets GPUs that have it, or whose memory nobody knows', async () => {
+    machine.gpus = [A, B, C]
+    machine.gpuMemoryBytes = { [A]: 16 * GIB, [B]: 40 * GIB }
+    const executor = leasing()
+    const first = await executor.start(spec(1, { gpuMemoryBytes: 24 * GIB }), never)
+    const second = await executor.start(spec(1, { gpuMemoryBytes: 24 * GIB }), never)
+    expect(machine.started.map(({ gpus }) => gpus)).toEqual([[B], [C]])
+    const third = await refusal(executor.start(spec(1, { gpuMemoryBytes: 24 * GIB }), never))
+    expect(third).toBeInstanceOf(NotYetError)
+    const small = await executor.start(spec(1, { gpuMemoryBytes: 8 * GIB }), never)
+    expect(machine.started.at(-1)?.gpus).toEqual([A])
+    await Promise.all([first, second, small].map(dispose))
+  })
+
+  it('of more than any of them has goes back for another machine', async () => {
+    machine.gpuMemoryBytes = { [A]: 16 * GIB, [B]: 40 * GIB }
+    const error = await refusal(leasing().start(spec(1, { gpuMemoryBytes: 80 * GIB }), never))
+    expect(error).toBeInstanceOf(UnfitError)
+    expect(error).toHaveProperty(
+      'message',
+      'the job needs more than this machine has: 1 GPU with 81920 MiB of memory (there are GPUs with 16384, 40960 MiB)',
+    )
+    expect(machine.started).toEqual([])
+  })
+})
 
 describe('a lease', () => {
   it('is by UUID, exclusive among executors that share a folder, and ends with the task', async () => {

@@ -9,7 +9,7 @@ async function lookUp(guard: Guard, url: string): Promise<LookupAddress[] | stri
   return await new Promise((resolve) => {
     lookup(new URL(url).hostname, { all: true }, (error, addresses) => {
       if (error instanceof FileError) resolve(error.message)
-      else resolve(typeof addresses === 'string' ? addresses : (addresses))
+      else resolve(typeof addresses === 'string' ? addresses : addresses)
     })
   })
 }

@@ -140,6 +140,7 @@ describe('a message that is wrong', () => {
     [{ input_location: 's3://bucket/missing' }, 's3://bucket/missing does not exist'],
     [{ image: 'bad image', prompt: 'x' }, 'image must be'],
     [{ mode: 'jsonl', body: [1] }, 'body must be an object in jsonl mode'],
+    [{ prompt: 'x', resources: { gpu_memory_mb: 1 } }, 'resources.gpu_memory_mb needs a GPU'],
   ])('%j fails, saying why, and nothing is started', async (fields, why) => {
     const world = createWorld({ echo: ECHO }, { maxSizes: { memoryBytes: 4096 * 1024 ** 2 } })
     await world.deliver({ metadata: { keep: 'me' }, ...fields })
@@ -268,6 +269,56 @@ describe('one result', () => {
     })
     await expect(world.deliver({ prompt: 'x' })).rejects.toMatchObject({ name: 'LeaseLostError' })
     expect(plain(world.item())).toMatchObject({ Status: 'starting', Token: 'other' })
+  })
+
+  test('news of the call that come late never take its place', async () => {
+    const world = createWorld({ echo: ECHO })
+    let letGo: () => void = () => undefined
+    const late = new Promise<void>((resolve) => (letGo = resolve))
+    let updates = 0
+    world.store.before = (call) => {
+      if (call !== 'update') return
+      updates += 1
+      // The second write of the first attempt: that the model is asked.
+      return updates === 2 ? late : undefined
+    }
+    const first = world.deliver({ prompt: 'slow' })
+    await expect.poll(() => updates).toBe(2)
+    expect(await world.deliver({ prompt: 'quick' }, { attempt: 2 })).toBe('succeeded')
+    const stored = plain(world.item())
+    letGo()
+    await first.catch((error: unknown) => {
+      expect(error).toMatchObject({ name: 'LeaseLostError' })
+    })
+    expect(stored).toMatchObject({ Status: 'succeeded', Runtime: { Attempt: 2 } })
+    expect(plain(world.item())).toEqual(stored)
+  })
+
+  test('is that of one of two runners that have the same message at the same time', async () => {
+    const world = createWorld({ echo: async (...given) => ({ ...(await ECHO(...given)), delayMs: 20 }) })
+    const runs = await Promise.allSettled([
+      world.deliver({ prompt: 'x' }),
+      world.deliver({ prompt: 'x' }, { attempt: 2 }),
+    ])
+    const ends = runs.map((run) =>
+      run.status === 'fulfilled' ? run.value : (run.reason as Error).name,
+    )
+    expect(ends.filter((end) => end === 'succeeded')).toHaveLength(1)
+    expect(ends.filter((end) => end === 'LeaseLostError' || end === 'settled')).toHaveLength(1)
+    expect(plain(world.item())).toMatchObject({ Status: 'succeeded', Error: null })
+  })
+
+  test('of a job that was canceled before anybody knew it: it never runs', async () => {
+    const world = createWorld({ echo: ECHO })
+    expect(await requestCancel(world.store, inferenceKey('a'), FINAL_INFERENCE_STATUSES)).toBe('written')
+    await world.deliver({ prompt: 'x', metadata: { user: 1 } })
+    expect(plain(world.item())).toMatchObject({
+      Status: 'canceled',
+      Error: { Type: 'canceled' },
+      Metadata: { user: 1 },
+      StartedAt: null,
+    })
+    expect(world.executor.started).toEqual([])
   })
 
   test('a second delivery finds it', async () => {
