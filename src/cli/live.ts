@@ -1,8 +1,9 @@
 import type { ChalkInstance } from 'chalk'
 import type { Clock } from '../core/clock.ts'
 import type { JobOutcome, JobView, WorkerObserver, WorkerState } from '../core/observer.ts'
+import type { Timeline } from '../core/timeline.ts'
 import type { Output } from './io.ts'
-import { displayWidth, fitText, plainText } from './text.ts'
+import { displayWidth, fitText, plainText, sizeText } from './text.ts'
 
 /** A block of lines at the end of the terminal that is drawn again and again; log lines scroll by above it. */
 export interface LiveView extends WorkerObserver {
@@ -123,7 +124,14 @@ function columnsOf(output: Output): number {
 function jobLine(job: JobView, now: number, timeoutSeconds: number): string {
   const phase = job.timeline.current ?? 'waiting'
   const elapsed = `${duration((now - job.since) / 1000)} / ${duration(timeoutSeconds)}`
-  return `${job.kind} ${job.slot + 1}  ${phase.padEnd(7)}  ${elapsed}  ${plainText(job.identity.id)}`
+  return `${job.kind} ${job.slot + 1}  ${phase.padEnd(7)}${movedText(job.timeline)}  ${elapsed}  ${plainText(job.identity.id)}`
+}
+
+/** ` 67.8 MB of 2.1 GB`, while files move. */
+function movedText({ moved }: Timeline): string {
+  if (moved === undefined) return ''
+  const { bytes, total } = moved
+  return ` ${sizeText(bytes)}${total === undefined ? '' : ` of ${sizeText(total)}`}`
 }
 
 const OUTCOME_WORDS: Record<JobOutcome, string> = {

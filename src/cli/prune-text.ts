@@ -1,6 +1,6 @@
 import type { Leftover } from '../executors/docker/leftovers.ts'
 import { renderTable } from './table.ts'
-import { plainText } from './text.ts'
+import { plainText, sizeText } from './text.ts'
 
 /** What became of a leftover: true = it is gone, else why not. */
 export interface PruneOutcome {
@@ -47,12 +47,4 @@ export function outcomeJson(outcomes: readonly PruneOutcome[]): string {
 
 function bytesOf(outcomes: readonly PruneOutcome[]): number {
   return outcomes.reduce((sum, { leftover }) => sum + leftover.sizeBytes, 0)
-}
-
-/** As Docker writes sizes: `161 B`, `67.8 MB`. */
-function sizeText(bytes: number): string {
-  if (bytes === 0) return '-'
-  const power = Math.min(Math.floor(Math.log10(bytes) / 3), 4)
-  const unit = ['B', 'kB', 'MB', 'GB', 'TB'][power] ?? 'TB'
-  return `${Number((bytes / 1000 ** power).toPrecision(3))} ${unit}`
 }

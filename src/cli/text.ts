@@ -64,3 +64,11 @@ function graphemeWidth(grapheme: string): number {
   if (marks > 0) return grapheme.length === marks ? marks : 1 + marks
   return INVISIBLE.test(grapheme) ? 0 : 1
 }
+
+/** As Docker writes sizes: `161 B`, `67.8 MB`; 0 is `-`. */
+export function sizeText(bytes: number): string {
+  if (bytes === 0) return '-'
+  const power = Math.min(Math.floor(Math.log10(bytes) / 3), 4)
+  const unit = ['B', 'kB', 'MB', 'GB', 'TB'][power] ?? 'TB'
+  return `${Number((bytes / 1000 ** power).toPrecision(3))} ${unit}`
+}

@@ -22,6 +22,8 @@ export class Timeline {
   finishedAt: Date | undefined
   /** The phase the job is in now, for the live view. */
   current: Phase | undefined
+  /** What the current phase has moved so far, and of how much, where that is known: for the live view. */
+  moved: { bytes: number; total: number | undefined } | undefined
   readonly #ms = new Map<Phase, number>()
   readonly #clock: Clock
   #since: number
@@ -42,6 +44,7 @@ export class Timeline {
     const now = this.#clock.now()
     if (this.current !== undefined) this.add(this.current, now - this.#since)
     this.current = undefined
+    this.moved = undefined
     this.#since = now
   }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { messageOf, OperatorError, UnfitError } from '../core/errors.ts'
 import { makeOwnFolder, removeOrphanFolders } from '../core/own-folder.ts'
 import type { Mount } from '../executors/executor.ts'
-import type { Files, InputFile } from '../files/files.ts'
+import type { Files, InputFile, TransferOptions } from '../files/files.ts'
 
 /** Files that were fetched for a program, which may read them and no more. Dispose removes them. */
 export interface InputFolder extends AsyncDisposable {
@@ -22,7 +22,7 @@ let orphans: Promise<void> | undefined
 export async function fetchInputs(
   inputs: readonly InputFile[],
   files: Files,
-  options: { signal: AbortSignal; maxBytes: number },
+  options: Pick<TransferOptions, 'signal' | 'maxBytes' | 'onProgress'>,
 ): Promise<InputFolder> {
   if (inputs.length === 0) return { mounts: [], [Symbol.asyncDispose]: () => Promise.resolve() }
   const base = await makeOwnFolder(PREFIX)

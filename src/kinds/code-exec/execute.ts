@@ -1,6 +1,7 @@
 import type { ImageInfo, Workdir } from '../../executors/executor.ts'
 import { assertFits } from '../../executors/resource-fit.ts'
 import type { ProgramResult } from '../../executors/run-program.ts'
+import { tellProgress } from '../../files/progress.ts'
 import type { CodeExecOutcome, PrintedOutput, SkippedArtifact } from '../../records/code-exec.ts'
 import { collectArtifacts, type Collected } from './artifacts.ts'
 import { assertCompiler, assertUsable, byFault, runBlamed } from './fault.ts'
@@ -77,9 +78,15 @@ export async function runPlan(
 ): Promise<CodeExecOutcome> {
   const { inputs: wanted, outputs: announced } = plan.request
   const { maxFileBytes: maxBytes } = engine.settings
+  const { timeline } = options
+  const onProgress = timeline && tellProgress(timeline)
+  if (wanted.length > 0) timeline?.enter('download')
   const fetched = await whileWanted(options, (signal) =>
-    asRequest('inputs', () => fetchInputs(wanted, engine.files, { signal, maxBytes })),
+    asRequest('inputs', () =>
+      fetchInputs(wanted, engine.files, { signal, maxBytes, ...(onProgress && { onProgress }) }),
+    ),
   )
+  timeline?.leave()
   if (fetched === 'canceled') return rejected('', 'canceled')
   await using inputs = fetched
   await using outputs =
@@ -180,9 +187,12 @@ async function send(
   const { outputs } = options
   if (outputs === undefined) return undefined
   await outputs.takePrinted(result)
-  return await whileWanted(options, (signal) =>
+  options.timeline?.enter('upload')
+  const sent = await whileWanted(options, (signal) =>
     outputs.send(files, { signal, maxBytes: run.limits.diskBytes }),
   )
+  options.timeline?.leave()
+  return sent
 }
 
 /** Each path once, with what was seen first. */

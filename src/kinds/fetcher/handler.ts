@@ -6,6 +6,7 @@ import { escapeControls, tailLines } from '../../core/text.ts'
 import { ImageError, type ImageInfo } from '../../executors/executor.ts'
 import { verdictOf } from '../../executors/run-task.ts'
 import { FileError } from '../../files/files.ts'
+import { tellProgress } from '../../files/progress.ts'
 import { ownFolder, runContainer, type Ended } from './container.ts'
 import { makeJobFolder, makeOutputFolders, removeFolder } from './job-folder.ts'
 import type { FetcherJob, FetcherPayload } from './job-specs.ts'
@@ -92,7 +93,7 @@ async function runJob(
   try {
     const folder = await asDisk(() => makeJobFolder(settings.pathBase, id, remove))
     timeline.enter('download')
-    await download(job, folder, services, session, signal)
+    await download(job, folder, services, session, context)
     timeline.leave()
     const image = await fetchImage(job, services, context)
     const runnable = { id, job, image, place, folder }
@@ -145,7 +146,7 @@ async function download(
   folder: string,
   { files }: FetcherServices,
   session: JobSession,
-  signal: AbortSignal,
+  { signal, timeline }: JobContext,
 ): Promise<void> {
   try {
     await files.download(
@@ -155,7 +156,7 @@ async function download(
         renew: (each) => asFileError(path, fileId, () => session.downloadRequest(fileId, each)),
       })),
       folder,
-      { signal, maxBytes: Infinity },
+      { signal, maxBytes: Infinity, onProgress: tellProgress(timeline) },
     )
     await makeOutputFolders(
       folder,
@@ -185,13 +186,14 @@ async function upload(
   folder: string,
   { files }: FetcherServices,
   session: JobSession,
-  { signal, log }: JobContext,
+  { signal, log, timeline }: JobContext,
 ): Promise<string> {
   try {
     const outputs = await listOutputs(job, folder, session, signal)
     for (const { path, why } of outputs.skipped.slice(0, 100))
       log.warn('Not sent', { path: escapeControls(path), why })
-    await files.upload(outputs.files, folder, { signal, maxBytes: Infinity })
+    const onProgress = tellProgress(timeline)
+    await files.upload(outputs.files, folder, { signal, maxBytes: Infinity, onProgress })
     log.info('Outputs are sent', { files: outputs.files.length, bytes: outputs.bytes })
     return escapeControls(skippedText(outputs.skipped))
   } catch (error) {

@@ -2,6 +2,8 @@ import { chmod, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeOwnFolder, removeOrphanFolders } from '../../core/own-folder.ts'
 import type { Mount } from '../../executors/executor.ts'
+import { tellProgress } from '../../files/progress.ts'
+import type { CallOptions } from './execute.ts'
 import type { InferenceRequest } from './message.ts'
 import type { InferenceEngine } from './services.ts'
 
@@ -23,7 +25,7 @@ let orphans: Promise<void> | undefined
 export async function openJobFolder(
   { inputs, outputs }: InferenceRequest,
   { files, settings: { maxFileBytes: maxBytes } }: InferenceEngine,
-  signal: AbortSignal,
+  { signal, timeline }: Pick<CallOptions, 'signal' | 'timeline'>,
 ): Promise<JobFolder> {
   if (inputs.length + outputs.length === 0) {
     return { mounts: [], send: () => Promise.resolve(), [Symbol.asyncDispose]: () => Promise.resolve() }
@@ -36,13 +38,16 @@ export async function openJobFolder(
   try {
     const folder = join(base, 'files')
     await mkdir(folder)
-    await files.download(inputs, folder, { signal, maxBytes })
+    if (inputs.length > 0) timeline.enter('download')
+    await files.download(inputs, folder, { signal, maxBytes, onProgress: tellProgress(timeline) })
+    timeline.leave()
     // Whoever it runs as in there must be able to read and write it.
     await Promise.all([chmod(base, 0o755), chmod(folder, 0o777)])
     return {
       mounts: [{ source: folder, target: TARGET, readOnly: false }],
       send: async (aborted) => {
-        await files.upload(outputs, folder, { signal: aborted, maxBytes })
+        const onProgress = tellProgress(timeline)
+        await files.upload(outputs, folder, { signal: aborted, maxBytes, onProgress })
       },
       [Symbol.asyncDispose]: remove,
     }

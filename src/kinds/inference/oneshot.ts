@@ -27,7 +27,7 @@ export async function runOneshot(
   const { clock, executor, settings } = engine
   const { request, timeoutMs } = plan
   const { signal, log, timeline } = options
-  await using folder = await openJobFolder(request, engine, signal)
+  await using folder = await openJobFolder(request, engine, options)
   const bounds = {
     timeoutMs,
     maxLineBytes: settings.maxOutputBytes,
@@ -68,6 +68,7 @@ export async function runOneshot(
   try {
     const { strictExit } = settings
     const answer = parseResult(result, { ...bounds, strictExit, schema: answerOf, log })
+    if (request.outputs.length > 0) timeline.enter('upload')
     await folder.send(signal)
     return { ...more, ...answer, status: 'succeeded' }
   } catch (error) {

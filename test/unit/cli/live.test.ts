@@ -4,6 +4,7 @@ import { createLiveView } from '../../../src/cli/live.ts'
 import type { Clock } from '../../../src/core/clock.ts'
 import type { JobView } from '../../../src/core/observer.ts'
 import { Timeline } from '../../../src/core/timeline.ts'
+import { tellProgress } from '../../../src/files/progress.ts'
 import { FakeOutput } from '../../support/fake-io.ts'
 
 beforeEach(() => vi.useFakeTimers())
@@ -58,6 +59,27 @@ describe('the live view', () => {
     expect(screen(output.text)).toEqual(['paused · the engine is gone · 0 running · 1 done · 1 failed'])
     view.close()
     expect(screen(output.text)).toEqual([])
+  })
+
+  test('shows how far the files of a job are', () => {
+    const { output, view, job, pass } = open()
+    const fetching = job(0)
+    fetching.timeline.enter('download')
+    const tell = tellProgress(fetching.timeline)
+    view.jobStarted(fetching)
+    tell({ path: 'a', bytes: 500, total: 1000 })
+    tell({ path: 'b', bytes: 100, total: 2_000_000 })
+    tell({ path: 'a', bytes: 1000, total: 1000 })
+    pass(1000)
+    expect(screen(output.text)[0]).toContain('download 1.1 kB of 2 MB  1 s')
+    // Of some nobody says how long they are.
+    tell({ path: 'c', bytes: 900, total: undefined })
+    pass(1000)
+    expect(screen(output.text)[0]).toContain('download 2 kB  2 s')
+    fetching.timeline.enter('run')
+    pass(1000)
+    expect(screen(output.text)[0]).toContain('run      3 s')
+    view.close()
   })
 
   test('log lines scroll by above it', () => {
