@@ -16,7 +16,8 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json config.default.yml ./
 COPY bin bin
-# What runners on one engine must share: who has which GPU, which images they have pulled.
+# What runners on one engine must share: who has which GPU, which images they have pulled. Whoever they run as.
+RUN mkdir -m 1777 /var/lib/opthub-runner
 ENV NODE_ENV=production OPTHUB_RUNNER_HOME=/var/lib/opthub-runner
 # A config.yml or a .env that is mounted here is read.
 WORKDIR /work

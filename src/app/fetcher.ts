@@ -1,10 +1,11 @@
 import { rm } from 'node:fs/promises'
-import { homedir, userInfo } from 'node:os'
+import { homedir } from 'node:os'
 import { resolve } from 'node:path'
 import { createCleanup, type Cleanup } from '../core/cleanup.ts'
 import { systemClock } from '../core/clock.ts'
 import { EXIT, messageOf, OperatorError, RetryableError } from '../core/errors.ts'
 import { runWorker, type WorkerKind } from '../core/worker.ts'
+import { ownUser } from '../config/caller.ts'
 import type { Config } from '../config/schema.ts'
 import type { PathRule } from '../executors/docker/host/host-paths.ts'
 import type { Executor } from '../executors/executor.ts'
@@ -110,7 +111,6 @@ async function createKind(
   cleanup.defer('files', () => {
     files.close()
   })
-  const { uid, gid } = userInfo()
   const handler = createFetcher({
     ...connected,
     files,
@@ -121,7 +121,7 @@ async function createKind(
       stopGraceSeconds: config.stop_grace,
       keep: !config.rm,
       limits: taskLimits(config.limits),
-      user: uid < 0 ? undefined : { uid, gid },
+      user: ownUser(),
     },
   })
   return { name: 'fetcher', parseMessage: parseFetcherMessage, handler }
@@ -190,8 +190,8 @@ async function pathsOf({
   const engine = await connectEngine({ host: config.docker.host, environment })
   try {
     const isContained = (await ownContainer(engine)) !== undefined
-    // Whose home `~` is on the engine's machine nobody says in here; the mounts of the own container do.
-    const known = isContained && hostBase?.startsWith('~') === true ? undefined : hostBase
+    // Whose home `~` is on the engine's machine, or `.`, nobody says in here; the mounts of the own container do.
+    const known = isContained && hostBase?.startsWith('/') === false ? undefined : hostBase
     const own = isContained ? CONTAINER_BASE : (known ?? HOST_BASE)
     const pathBase = expanded(base ?? own)
     return { pathBase, rules: known === undefined ? [] : [{ base: pathBase, hostBase: expanded(known) }] }

@@ -202,10 +202,10 @@ export class WorkerApiStandIn implements AsyncDisposable {
     const job = decodeURIComponent(id)
     if (bare === '/jobs') answer(response, 200, this.#fetch(parameters))
     else if (bare.endsWith('/status')) this.#status(request, response, job, parameters)
-    else if (bare.endsWith('/files/url')) this.#uploadUrl(response, job, parameters)
+    else if (bare.endsWith('/files/url')) this.#uploadUrl(request, response, job, parameters)
     else if (bare.endsWith('/files/upload')) await this.#receive(request, response, job, parameters)
     else if (bare.startsWith('/files/') && bare.endsWith('/url'))
-      this.#downloadUrl(response, bare.slice(7, -4))
+      this.#downloadUrl(request, response, bare.slice(7, -4))
     else if (bare.startsWith('/files/') && bare.endsWith('/download'))
       await this.#send(request, response, decodeURIComponent(bare.slice(7, -9)))
     else answer(response, 404, { detail: 'Not Found' })
@@ -292,16 +292,25 @@ export class WorkerApiStandIn implements AsyncDisposable {
     response.writeHead(204).end()
   }
 
-  #uploadUrl(response: ServerResponse, id: string, parameters: URLSearchParams): void {
+  #uploadUrl(
+    request: IncomingMessage,
+    response: ServerResponse,
+    id: string,
+    parameters: URLSearchParams,
+  ): void {
     const [type, basePath] = [parameters.get('type') ?? '', parameters.get('base_path')]
-    if (!this.given.has(id) || basePath === null || !['output', 'log', 'artifact'].includes(type)) {
-      answer(response, this.given.has(id) ? 422 : 404, { detail: 'base_path or type is missing' })
+    if (basePath === null || !['output', 'log', 'artifact'].includes(type)) {
+      answer(response, 422, { detail: 'base_path or type is missing' })
+      return
+    }
+    if (!this.given.has(id)) {
+      answer(response, 500, {})
       return
     }
     const query = `type=${type}&base_path=${encodeURIComponent(basePath)}`
     if (this.storage === 'local') {
       const url = `${this.url}/jobs/${encodeURIComponent(id)}/files/upload?${query}`
-      answer(response, 201, { method: 'post', url, headers: null, data: null })
+      answer(response, 201, { method: 'post', url, headers: ownHeaders(request), data: {} })
       return
     }
     const data = {
@@ -312,16 +321,19 @@ export class WorkerApiStandIn implements AsyncDisposable {
     answer(response, 201, { method: 'post', url: `${this.storeUrl}/bucket`, headers: {}, data })
   }
 
-  #downloadUrl(response: ServerResponse, encoded: string): void {
+  #downloadUrl(request: IncomingMessage, response: ServerResponse, encoded: string): void {
     const id = decodeURIComponent(encoded)
     if (!this.files.has(id)) {
       answer(response, 404, { detail: 'no such file' })
       return
     }
-    const url =
-      this.storage === 'local'
-        ? `${this.url}/files/${encodeURIComponent(id)}/download`
-        : `${this.storeUrl}/bucket/object?id=${encodeURIComponent(id)}&X-Amz-Signature=abc`
+    if (this.storage === 'local') {
+      // The address that it was asked by, as it has read it: decoded.
+      const url = `${this.url}/files/${id}/download`
+      answer(response, 200, { method: 'get', url, headers: ownHeaders(request), data: {} })
+      return
+    }
+    const url = `${this.storeUrl}/bucket/object?id=${encodeURIComponent(id)}&X-Amz-Signature=abc`
     answer(response, 200, { method: 'get', url, headers: {}, data: {} })
   }
 
@@ -406,6 +418,11 @@ export class WorkerApiStandIn implements AsyncDisposable {
 
 function answer(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body))
+}
+
+/** What its own storage wants to see again. */
+function ownHeaders({ headers }: IncomingMessage): Record<string, string> {
+  return headers.authorization === undefined ? {} : { authorization: headers.authorization }
 }
 
 function urlOf(server: Server, name: string): string {
