@@ -1,6 +1,7 @@
 import { LeaseLostError, RetryableError } from '../../core/errors.ts'
-import { asSurroundings, patiently, type FileRequest, type JobStatus, type WorkerApi } from './worker-api.ts'
 import { UnreachableError } from './http.ts'
+import { asSurroundings, patiently } from './troubles.ts'
+import type { FileRequest, JobStatus, WorkerApi } from './worker-api.ts'
 import type { Clock } from '../../core/clock.ts'
 
 interface Told {

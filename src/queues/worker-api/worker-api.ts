@@ -1,9 +1,9 @@
-import { retryPauseMs } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
-import { messageOf, RetryableError } from '../../core/errors.ts'
+import { RetryableError } from '../../core/errors.ts'
 import { fixedBearer, AccountBearer, type Bearer } from './bearer.ts'
 import type { UserPool } from './cognito.ts'
 import { ask, asRecord, asText, pathOf, queryOf, UnreachableError, type Answer, type Call } from './http.ts'
+import { asSurroundings, isFault, patiently, RefusedError } from './troubles.ts'
 
 /** What a job's status may be told to be. */
 export type JobStatus = 'preprocessing' | 'running' | 'postprocessing' | 'finished' | 'error'
@@ -39,21 +39,10 @@ export interface WorkerApiOptions {
   clock: Clock
 }
 
-/** The API said no to this request, and will again. */
-export class RefusedError extends Error {
-  override readonly name = 'RefusedError'
-  readonly status: number
-
-  constructor(status: number, message: string) {
-    super(message)
-    this.status = status
-  }
-}
-
 const FETCH_TIMEOUT_MS = 30_000
 const TIMEOUT_MS = 10_000
-/** Of calls that are made once in a job, so that a restart of the API costs none. */
-const RETRY_MS = 5 * 60_000
+/** Answers to a request that is too long. */
+const TOO_LONG: ReadonlySet<number> = new Set([400, 413, 414, 431])
 
 /**
  * The calls of a worker-facing API. UnreachableError when another try may help, RefusedError when not,
@@ -78,7 +67,7 @@ export class WorkerApi {
       // Without an account it does not matter how one would sign in.
       if ('token' in this.#o.access) await this.#ask('GET', '/access_info', signal, {})
       else await this.#userPool(signal)
-      await this.#bearer.token(signal)
+      await this.#admission(signal)
     } catch (error) {
       throw asSurroundings(error)
     }
@@ -101,7 +90,11 @@ export class WorkerApi {
       groups,
     })
     const answer = await this.#call('GET', `/jobs${query}`, signal, FETCH_TIMEOUT_MS)
-    const [found] = Object.entries(asRecord(this.#good(answer, 'asking for a job').body))
+    const { status, body } = this.#good(answer, 'asking for a job')
+    // What stands before an API may answer in its place, and is not to pass for an empty queue.
+    if (typeof body !== 'object' || body === null || Array.isArray(body))
+      throw new RefusedError(status, 'asking for a job: the API answered with no map of jobs')
+    const [found] = Object.entries(asRecord(body))
     return found && { id: found[0], specs: found[1] }
   }
 
@@ -116,12 +109,14 @@ export class WorkerApi {
     try {
       const answer = await this.#call('PUT', path + queryOf({ status, runtime_details: details }), signal)
       if (answer.status === 404) return 'gone'
+      // The details are part of the address, whose length servers and proxies limit each in its own way.
+      if (TOO_LONG.has(answer.status) && details !== undefined)
+        return await this.putStatus(id, status, halfOf(details), signal)
       this.#good(answer, `telling the status ${status}`)
       return 'told'
     } catch (error) {
       // A job that was deleted is told of once; from then on the API fails.
-      if (error instanceof UnreachableError && error.status === 500 && (await this.isGone(id, signal)))
-        return 'gone'
+      if (isFault(error) && (await this.isGone(id, signal))) return 'gone'
       throw error
     }
   }
@@ -138,13 +133,28 @@ export class WorkerApi {
 
   /** The request that fetches a file. */
   async downloadRequest(fileId: string, signal: AbortSignal): Promise<FileRequest> {
-    return await this.#fileRequest('GET', pathOf`/files/${fileId}/url`, signal)
+    const request = await this.#fileRequest('GET', signal, () =>
+      this.#call('GET', pathOf`/files/${fileId}/url`, signal),
+    )
+    if (!this.#isOwn(request.url)) return request
+    // The API tells its own address as it has read it: decoded.
+    const [told, meant] = [`/files/${fileId}/`, pathOf`/files/${fileId}/`]
+    const isEncoded = request.url.includes(meant)
+    return isEncoded ? request : { ...request, url: request.url.replace(told, () => meant) }
   }
 
   /** The request that sends one file of a job; `folder` is the file's, relative to the job's. */
   async uploadRequest(id: string, type: string, folder: string, signal: AbortSignal): Promise<FileRequest> {
-    const query = queryOf({ type, base_path: folder })
-    return await this.#fileRequest('POST', pathOf`/jobs/${id}/files/url` + query, signal)
+    const path = pathOf`/jobs/${id}/files/url` + queryOf({ type, base_path: folder })
+    return await this.#fileRequest('POST', signal, async () => {
+      try {
+        return await this.#call('POST', path, signal)
+      } catch (error) {
+        // Of a job that was deleted the API knows nothing to say but that it failed.
+        if (!isFault(error) || !(await this.isGone(id, signal))) throw error
+        throw new RefusedError(404, 'the API knows nothing of the job any more')
+      }
+    })
   }
 
   /** Lets nobody wait for a sign-in any more. */
@@ -152,9 +162,13 @@ export class WorkerApi {
     this.#bearer.close()
   }
 
-  async #fileRequest(method: 'GET' | 'POST', path: string, signal: AbortSignal): Promise<FileRequest> {
+  async #fileRequest(
+    method: 'GET' | 'POST',
+    signal: AbortSignal,
+    call: () => Promise<Answer>,
+  ): Promise<FileRequest> {
     const { url: base, clock } = this.#o
-    const answer = await patiently(clock, signal, () => this.#call(method, path, signal))
+    const answer = await patiently(clock, signal, call)
     const body = asRecord(this.#good(answer, 'asking for the address of a file').body)
     const address = asText(body['url'])
     if (address === undefined) throw new RefusedError(answer.status, 'the API told no address of the file')
@@ -166,14 +180,27 @@ export class WorkerApi {
     // Neither this machine's files nor its AWS account are an API's to open.
     if (!/^https?:/i.test(url))
       throw new RefusedError(answer.status, 'the API told an address that is none of the web')
-    const isOwn = new URL(url).origin === base.origin
     const isNamed = Object.keys(headers).some((name) => name.toLowerCase() === 'authorization')
-    const authorization = isOwn && !isNamed ? await this.#authorization(signal) : {}
+    const authorization = this.#isOwn(url) && !isNamed ? await this.#authorization(signal) : {}
     return {
       method: verb,
       url,
       headers: { ...headers, ...authorization },
       ...((verb === 'POST' || Object.keys(fields).length > 0) && { fields }),
+    }
+  }
+
+  #isOwn(url: string): boolean {
+    return new URL(url).origin === this.#o.url.origin
+  }
+
+  /** Throws when the account is not let in. No job has this id; whatever else is said of it will do. */
+  async #admission(signal: AbortSignal): Promise<void> {
+    try {
+      const answer = await this.#call('GET', '/jobs/0/status', signal)
+      if (answer.status === 403) this.#good(answer, 'asking whether the account is let in')
+    } catch (error) {
+      if (!(error instanceof UnreachableError) || error.status === undefined) throw error
     }
   }
 
@@ -227,28 +254,11 @@ export class WorkerApi {
   }
 }
 
-/** Does `work` again, for some minutes, while the API is out of reach. */
-export async function patiently<T>(clock: Clock, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  const since = clock.now()
-  for (let n = 0; ; n += 1) {
-    try {
-      return await work()
-    } catch (error) {
-      if (!(error instanceof UnreachableError)) throw error
-      const pauseMs = retryPauseMs(n, 500, 15_000)
-      if (clock.now() - since + pauseMs > RETRY_MS) throw asSurroundings(error)
-      await clock.sleep(pauseMs, signal)
-    }
-  }
-}
-
-/** What the API's troubles mean for the worker. */
-export function asSurroundings(error: unknown): unknown {
-  if (error instanceof UnreachableError)
-    return new RetryableError('queue', messageOf(error), { cause: error })
-  if (!(error instanceof RefusedError)) return error
-  const surrounding = error.status === 401 || error.status === 403 ? 'credentials' : 'queue'
-  return new RetryableError(surrounding, error.message, { cause: error })
+/** The beginning and the end of a text; undefined = there is nothing to leave out any more. */
+function halfOf(text: string): string | undefined {
+  const characters = Array.from(text)
+  const kept = Math.floor(characters.length / 4)
+  return kept === 0 ? undefined : `${characters.slice(0, kept).join('')}…${characters.slice(-kept).join('')}`
 }
 
 /** FastAPI's word on an error. */

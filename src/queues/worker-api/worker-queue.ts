@@ -2,7 +2,8 @@ import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Delivery, Queue } from '../queue.ts'
 import { JobSession } from './job-session.ts'
-import { asSurroundings, type Announcement, type WorkerApi } from './worker-api.ts'
+import { asSurroundings } from './troubles.ts'
+import type { Announcement, WorkerApi } from './worker-api.ts'
 
 /** What is free for jobs: each is offered to the API while no job has it. */
 export interface Places<P extends { offer: Announcement }> {

@@ -77,6 +77,8 @@ describe('fetching', () => {
     [{ status: 429 }],
     ['cut' as const],
     [{ status: 400, body: { detail: 'no' } }],
+    [{ status: 200, body: '<html>sign in to this network</html>' }],
+    [{ status: 200, body: [] }],
   ])('is a fault of the surroundings when the API answers %j', async (fault) => {
     await using standIn = await WorkerApiStandIn.start()
     standIn.fault = () => fault
@@ -195,10 +197,48 @@ describe('a job', () => {
     })
     standIn.storage = 'local'
     expect(await session.uploadRequest('log', '', SIGNAL)).toMatchObject({
-      headers: { Authorization: 'Bearer fixed-token' },
+      headers: { authorization: 'Bearer fixed-token' },
       fields: {},
     })
     await expect(session.downloadRequest('other', SIGNAL)).rejects.toMatchObject({ status: 404 })
+  })
+
+  it.each(['/data/a b+c&ü.bin', '/data/a%20b', '/data/%25', 'what?#', 's3://b//k'])(
+    'gets the address of %j from an API that tells it decoded',
+    async (fileId) => {
+      await using standIn = await WorkerApiStandIn.start()
+      standIn.storage = 'local'
+      standIn.add('1', JOB)
+      standIn.files.set(fileId, Buffer.from('right'))
+      const { queue } = open(standIn)
+      await receiveOne(queue)
+      const { url, headers } = await queue.job('1').session.downloadRequest(fileId, SIGNAL)
+      const response = await fetch(url, { headers })
+      expect([response.status, await response.text()]).toEqual([200, 'right'])
+    },
+  )
+
+  it('is told with less detail where the address may not be as long', async () => {
+    await using standIn = await WorkerApiStandIn.start()
+    standIn.add('1', JOB)
+    const { queue } = open(standIn)
+    await receiveOne(queue)
+    standIn.fault = ({ path }) => (path.length > 4000 ? { status: 414 } : undefined)
+    const { session } = queue.job('1')
+    await session.finish('error', `exit_code: 7\n${'語'.repeat(1000)}end`, SIGNAL)
+    const { status, details } = standIn.told('1').at(-1) ?? {}
+    expect(status).toBe('error')
+    expect(details).toMatch(/^exit_code: 7\n語+…語+end$/)
+  })
+
+  it('is told without any detail at worst', async () => {
+    await using standIn = await WorkerApiStandIn.start()
+    standIn.add('1', JOB)
+    const { queue } = open(standIn)
+    await receiveOne(queue)
+    standIn.fault = ({ path }) => (path.includes('runtime_details') ? { status: 400 } : undefined)
+    await queue.job('1').session.finish('error', 'exit_code: 7', SIGNAL)
+    expect(standIn.told('1').at(-1)).toMatchObject({ status: 'error', details: null })
   })
 
   it('is lost by an upload when the API knows nothing of it', async () => {
@@ -246,6 +286,24 @@ describe('signing in', () => {
     await expect(wrong.queue.probe(SIGNAL)).rejects.toMatchObject({ surrounding: 'credentials' })
     const fixed = open(standIn, { access: { token: 'old-token' } })
     await expect(fixed.queue.receive(1, SIGNAL)).rejects.toMatchObject({ surrounding: 'credentials' })
+  })
+
+  it.each([401, 403])('says so before any job is asked for (%i)', async (status) => {
+    await using standIn = await WorkerApiStandIn.start()
+    standIn.fault = ({ path }) =>
+      path.startsWith('/jobs') ? { status, body: { detail: 'Not a worker' } } : undefined
+    const { queue } = open(standIn, { access })
+    await expect(queue.probe(SIGNAL)).rejects.toMatchObject({
+      surrounding: 'credentials',
+      message: expect.stringContaining('Not a worker') as string,
+    })
+    expect(standIn.fetches).toEqual([])
+  })
+
+  it.each([404, 422, 500])('lets be whatever else the API says of no job (%i)', async (status) => {
+    await using standIn = await WorkerApiStandIn.start()
+    standIn.fault = ({ path }) => (path.startsWith('/jobs/') ? { status } : undefined)
+    await open(standIn, { access }).queue.probe(SIGNAL)
   })
 
   it('is a matter of the API while that says nothing', async () => {
