@@ -84,7 +84,7 @@ export const VERBS: readonly Verb[] = [
   {
     name: 'local',
     usage: '',
-    summary: 'serve SQS and DynamoDB on this machine until a signal',
+    summary: 'serve SQS, DynamoDB and S3 on this machine until a signal',
     load: () => import('./commands/local.ts'),
   },
   {
