@@ -1,10 +1,12 @@
 import { ExactNumber } from '../../core/exact-number.ts'
 import { fromPlain, isJsonArray, isJsonObject, type Json, type JsonObject } from '../../core/json.ts'
+import type { Endpoint } from '../../executors/executor.ts'
 import { failed, jsonOf } from '../failure.ts'
 import {
   ModelError,
   type ModelAnswer,
   type ModelCall,
+  type ModelServer,
   type Payload,
   type Protocol,
   type Readiness,
@@ -16,36 +18,39 @@ import { HttpClient } from './client.ts'
 import { ask, assertSuccess, isSuccess, objectAnswer, plainBody, put, responseOf } from './talk.ts'
 
 /** What a server of completions can answer at any time. */
-export const ONE_TOKEN: Payload = { prompt: 'a', parameters: new Map([['max_tokens', ExactNumber.of(1)]]) }
+const ONE_TOKEN: Payload = { prompt: 'a', parameters: new Map([['max_tokens', ExactNumber.of(1)]]) }
 
 /** KServe v2 over HTTP: Triton, MLServer, KServe, OpenVINO. */
 export const kserve: Protocol = {
   name: 'kserve',
-  connect(endpoint, options) {
-    const client = new HttpClient(endpoint, options)
-    return {
-      readiness: (signal) => kserveReadiness(client, options, signal),
-      isIdle: async (signal) => {
-        if ((await kserveReadiness(client, options, signal)) !== 'ready') return false
-        try {
-          await infer(client, options, { id: 'probe', headers: {}, payload: ONE_TOKEN }, signal)
-          return true
-        } catch (error) {
-          // Among them models of other tensors than text, for which there is no call that would do for a proof.
-          if (error instanceof ModelError) return false
-          throw error
-        }
-      },
-      call: (call, signal) => infer(client, options, call, signal),
-      close: () => {
-        client.close()
-      },
-    }
-  },
+  connect: (endpoint, options) => connectV2(endpoint, options, infer),
+}
+
+/** A server that tells its readiness as KServe v2 does, however it is called. */
+export function connectV2(endpoint: Endpoint, options: ServerOptions, ask: typeof infer): ModelServer {
+  const client = new HttpClient(endpoint, options)
+  return {
+    readiness: (signal) => kserveReadiness(client, options, signal),
+    isIdle: async (signal) => {
+      if ((await kserveReadiness(client, options, signal)) !== 'ready') return false
+      try {
+        await ask(client, options, { id: 'probe', headers: {}, payload: ONE_TOKEN }, signal)
+        return true
+      } catch (error) {
+        // Among them models of other tensors than text, for which there is no call that would do for a proof.
+        if (error instanceof ModelError) return false
+        throw error
+      }
+    },
+    call: (call, signal) => ask(client, options, call, signal),
+    close: () => {
+      client.close()
+    },
+  }
 }
 
 /** The server, then the model where its name is known. */
-export async function kserveReadiness(
+async function kserveReadiness(
   client: HttpClient,
   options: ServerOptions,
   signal: AbortSignal,

@@ -9,33 +9,14 @@ import {
   type Protocol,
   type ServerOptions,
 } from '../protocol.ts'
-import { HttpClient } from './client.ts'
-import { kserveReadiness, ONE_TOKEN, modelName, modelPath } from './kserve.ts'
+import type { HttpClient } from './client.ts'
+import { connectV2, modelName, modelPath } from './kserve.ts'
 import { objectAnswer, parametersOf, plainBody, put, responseOf, withoutStreaming } from './talk.ts'
 
 /** Triton's generate extension: a text in, a text out. */
 export const tritonGenerate: Protocol = {
   name: 'triton-generate',
-  connect(endpoint, options) {
-    const client = new HttpClient(endpoint, options)
-    return {
-      readiness: (signal) => kserveReadiness(client, options, signal),
-      isIdle: async (signal) => {
-        if ((await kserveReadiness(client, options, signal)) !== 'ready') return false
-        try {
-          await generate(client, options, { id: 'probe', headers: {}, payload: ONE_TOKEN }, signal)
-          return true
-        } catch (error) {
-          if (error instanceof ModelError) return false
-          throw error
-        }
-      },
-      call: (call, signal) => generate(client, options, call, signal),
-      close: () => {
-        client.close()
-      },
-    }
-  },
+  connect: (endpoint, options) => connectV2(endpoint, options, generate),
 }
 
 async function generate(
