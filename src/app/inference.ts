@@ -6,6 +6,7 @@ import { systemClock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
 import type { WorkerKind } from '../core/worker.ts'
 import type { Executor } from '../executors/executor.ts'
+import { KEPT_STATES } from '../executors/kept.ts'
 import type { KeptPoolOptions } from '../executors/kept-pool.ts'
 import type { InferenceMessage } from '../kinds/inference/message.ts'
 import type { InferenceEngine } from '../kinds/inference/services.ts'
@@ -44,6 +45,12 @@ export async function createInferenceKind(
     import('../kinds/inference/ready.ts'),
     openEngine({ ...connected, s3: table.s3 }, options, cleanup),
   ])
+  options.onModels?.(() => {
+    const states = engine.pool.states()
+    return Object.fromEntries(
+      KEPT_STATES.map((state) => [state, states.filter((each) => each.state === state).length]),
+    )
+  })
   const handler = createInference({
     ...engine,
     store: table.store,

@@ -34,6 +34,8 @@ export interface RunnerOptions extends TableOptions {
   /** Where matches that the config does not name come from, and who asks; left out = they stand in the config alone. */
   optHub?: OptHubAccess
   stop: Stop
+  /** Is told once how to count the containers of models that stay, by their state. */
+  onModels?: (count: () => Readonly<Record<string, number>>) => void
   observer?: WorkerObserver
 }
 

@@ -4,7 +4,8 @@ import type { Need } from '../config/checks.ts'
 import type { Config } from '../config/schema.ts'
 import { EXIT, OperatorError, StoppedError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
-import { observeAll, type WorkerObserver } from '../core/observer.ts'
+import { observeAll } from '../core/observer.ts'
+import type { Metrics } from '../metrics/metrics.ts'
 import { isOfTrials, type KindName, type TrialKindName } from '../kinds/names.ts'
 import type { RunningProcess } from '../processes/running-process.ts'
 import type { OptHubAccess } from '../app/options.ts'
@@ -143,6 +144,7 @@ async function work(kind: KindName, words: string[], flags: RunFlags, session: S
       ...(optHub === undefined ? {} : { optHub }),
       stop,
       log: running.watch(log),
+      ...(metrics === undefined ? {} : { onModels: metrics.watchModels }),
       observer: observeAll(observers),
     })
     return signals.forcedExitCode() ?? EXIT.drained
@@ -160,8 +162,7 @@ async function work(kind: KindName, words: string[], flags: RunFlags, session: S
   }
 }
 
-interface RunnerMetrics {
-  observer: WorkerObserver
+interface RunnerMetrics extends Pick<Metrics, 'observer' | 'watchModels'> {
   close(): Promise<void>
 }
 
@@ -181,7 +182,7 @@ async function openMetrics(
   const metrics = createMetrics({ kind, processName, slots })
   const served = await serveMetrics(metrics, address)
   log.info('Metrics are served', { url: served.url })
-  return { observer: metrics.observer, close: () => served.close() }
+  return { ...metrics, close: () => served.close() }
 }
 
 function needsOf(kind: KindName, config: Config, local: boolean): Need[] {

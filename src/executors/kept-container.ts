@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
@@ -71,6 +72,8 @@ export class KeptContainer<S extends OutputListener | undefined> {
     this.#keepAlive = new IdleTimer(services.clock)
     this.#places = new Places((taken) => this.#isOpen && taken < this.#spec.maxConcurrency)
     this.lastUsedAt = services.clock.now()
+    // As many wait for it as there are slots.
+    setMaxListeners(0, this.#ended.signal, this.#died.signal)
     this.#ready = this.#load()
     this.#ready.catch(() => undefined)
   }
@@ -102,6 +105,10 @@ export class KeptContainer<S extends OutputListener | undefined> {
     return !this.isLeaving && this.#places.taken === 0 && this.#visitors.count === 0
   }
 
+  get wasReady(): boolean {
+    return this.#readyAt !== Infinity
+  }
+
   report(): KeptReport {
     const { key, task } = this.#spec
     return { key, image: task.image, state: this.#state, calls: this.#places.taken, gpuIds: this.gpuIds }
@@ -114,7 +121,7 @@ export class KeptContainer<S extends OutputListener | undefined> {
     { since, onPhase }: Visit,
   ): Promise<KeptCall<S> | undefined> {
     this.#spec = spec
-    const wasReady = this.#wasReady
+    const wasReady = this.wasReady
     return await this.#visit(signal, onPhase, async (loaded) => {
       if (this.isLeaving || !(await this.#places.take(signal))) return undefined
       const isWarm = wasReady && this.#readyAt <= since
@@ -124,7 +131,7 @@ export class KeptContainer<S extends OutputListener | undefined> {
 
   /** Whether it has just said that it is ready; false when it is on its way out. KeptFailure when it is not any more. */
   async check(signal: AbortSignal): Promise<boolean> {
-    const wasReady = this.#wasReady
+    const wasReady = this.wasReady
     const isReady = await this.#visit(
       signal,
       () => undefined,
@@ -242,10 +249,6 @@ export class KeptContainer<S extends OutputListener | undefined> {
     if (this.#ended.signal.aborted) return
     this.#died.abort(death)
     void this.stop(death.message)
-  }
-
-  get #wasReady(): boolean {
-    return this.#readyAt !== Infinity
   }
 
   get #isOpen(): boolean {

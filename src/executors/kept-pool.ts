@@ -86,7 +86,9 @@ class Pool<S extends OutputListener | undefined> {
     if (holders.some(({ isLeaving }) => isLeaving)) return
     const victim = oldest(holders.filter(({ isIdle }) => isIdle))
     const isUrgent = now - since >= PATIENCE_MS
-    ;(victim ?? (isUrgent ? oldest(holders) : undefined))?.retire('somebody else waits for its GPU')
+    // Not one that loads still: its time would be for nothing, and those who wait for it would begin anew.
+    const busy = holders.filter(({ wasReady }) => wasReady)
+    ;(victim ?? (isUrgent ? oldest(busy) : undefined))?.retire('somebody else waits for its GPU')
   }
 
   async close(): Promise<void> {

@@ -29,7 +29,9 @@ export interface KeptSpec<S extends OutputListener | undefined = undefined> {
   isIdle: (task: Task, signal: AbortSignal, session: S) => Promise<boolean>
 }
 
-export type KeptState = 'starting' | 'loading' | 'ready' | 'busy' | 'suspect' | 'stopping'
+/** On its way from the start to the removal of a container. */
+export const KEPT_STATES = ['starting', 'loading', 'ready', 'busy', 'suspect', 'stopping'] as const
+export type KeptState = (typeof KEPT_STATES)[number]
 
 export type KeptFailureReason = 'setup_failed' | 'startup_timeout' | 'oom_killed' | 'gpu_oom'
 

@@ -28,7 +28,10 @@ export function assertFits({ limits, gpus, gpuMemoryBytes }: Needs, capacity: Ca
 }
 
 /** The GPUs with so much memory; one of which nobody knows it counts, since its job will say so. */
-export function gpusWith(least: number | undefined, { gpus, gpuMemoryBytes = {} }: Capacity): readonly string[] {
+export function gpusWith(
+  least: number | undefined,
+  { gpus, gpuMemoryBytes = {} }: Capacity,
+): readonly string[] {
   return least === undefined ? gpus : gpus.filter((uuid) => (gpuMemoryBytes[uuid] ?? Infinity) >= least)
 }
 

@@ -10,6 +10,8 @@ export interface MetricsOptions {
 
 export interface Metrics {
   observer: WorkerObserver
+  /** From now on the containers of models are told, too: asked for at each look. */
+  watchModels(count: () => Readonly<Record<string, number>>): void
   /** Whether it polls, or drains: not while its surroundings are broken. */
   isReady(): boolean
   /** Why it is not ready. */
@@ -68,6 +70,17 @@ export function createMetrics({ kind, processName, slots }: MetricsOptions): Met
         why = reason ?? next
         ready.set(next === 'polling' ? 1 : 0)
       },
+    },
+    watchModels: (count) => {
+      new Gauge({
+        name: 'opthub_runner_models',
+        help: 'Containers of models that stay, by their state',
+        labelNames: ['state'] as const,
+        registers,
+        collect() {
+          for (const [name, containers] of Object.entries(count())) this.set({ state: name }, containers)
+        },
+      })
     },
     isReady: () => state === 'polling',
     reason: () => why,

@@ -87,7 +87,8 @@ export async function fetchImage(
   { signal, timeline }: Pick<CallOptions, 'signal'> & { timeline?: Timeline },
 ): Promise<ImageInfo> {
   // Before the pull, which may be long and for nothing.
-  if (hasNeeds({ limits, gpus })) assertFits({ limits, gpus, gpuMemoryBytes }, await executor.capacity(signal))
+  if (hasNeeds({ limits, gpus }))
+    assertFits({ limits, gpus, gpuMemoryBytes }, await executor.capacity(signal))
   timeline?.enter('pull')
   try {
     return await executor.pull(image, signal, limits.platform)

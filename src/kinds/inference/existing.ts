@@ -31,13 +31,18 @@ export async function callExisting(
     const { output, usage, response } = await server.call(modelCall(request, payload), bounded)
     return { ...more(), status: 'succeeded', output, usage, response, logsTail: '' }
   } catch (error) {
-    signal.throwIfAborted()
-    if (time.signal.aborted) return outcomeOf(time.signal.reason, more())
+    const cut = cutBy(signal, time.signal)
+    if (cut !== undefined) return outcomeOf(cut, more())
     // No container tells why it ended: the server may have been started anew.
     if (error instanceof ModelError && error.isCut)
       throw new TryAgainError('model_unavailable', error.message, { cause: error })
     return outcomeOf(error, more())
   }
+}
+
+/** Why a call was ended, by the first of these signals that was aborted; undefined when it ended by itself. */
+export function cutBy(...signals: readonly AbortSignal[]): unknown {
+  return signals.find((signal) => signal.aborted)?.reason
 }
 
 /** Why a call is ended whose time is over. */

@@ -27,14 +27,20 @@ export class JsonlSession implements ModelSession {
   #open: Uint8Array[] = []
   #openBytes = 0
 
-  constructor(task: Task, maxLineBytes: number) {
+  /** It says itself when it has loaded, by a line of its own. */
+  readonly #saysReady: boolean
+  #hasSaidReady = false
+
+  constructor(task: Task, { maxLineBytes, saysReady }: { maxLineBytes: number; saysReady: boolean }) {
     this.#task = task
     this.#maxLineBytes = maxLineBytes
+    this.#saysReady = saysReady
     // Ends with the container, whose end the pool tells.
     task.send(this.#input).catch(() => undefined)
   }
 
   async readiness(): Promise<'ready' | 'loading'> {
+    if (this.#saysReady && !this.#hasSaidReady) return 'loading'
     return (await this.#task.isRunning()) ? 'ready' : 'loading'
   }
 
@@ -106,6 +112,10 @@ export class JsonlSession implements ModelSession {
 
   #take(text: string): void {
     const answer = objectOf(text)
+    if (answer?.get('ready') === true && !answer.has('id')) {
+      this.#hasSaidReady = true
+      return
+    }
     const id = answer?.get('id')
     if (answer === undefined || typeof id !== 'string') {
       const what = answer === undefined ? 'that is no JSON object' : 'without the id of its call'

@@ -5,7 +5,7 @@ import { ModelError, type Payload } from '../../models/protocol.ts'
 import type { InferenceOutcome } from '../../records/inference.ts'
 import { timeBound } from './bounds.ts'
 import type { CallOptions } from './execute.ts'
-import { timeoutCut } from './existing.ts'
+import { cutBy, timeoutCut } from './existing.ts'
 import { outcomeOf } from './failure.ts'
 import { JsonlSession } from './jsonl-session.ts'
 import { modelCall } from './model-call.ts'
@@ -18,6 +18,8 @@ import { ServerSession, type ModelSession } from './session.ts'
 const DEATH_MS = 2000
 /** Where the server of an image listens. */
 const SOCKET_LABEL = 'opthub-runner.socket'
+/** `line`: a model that reads lines prints `{"ready": true}` when it has loaded. */
+const READY_LABEL = 'opthub-runner.ready'
 
 /** Asks the model in a container that stays, which is started and loaded when it isn't there. */
 export async function callKept(
@@ -57,8 +59,7 @@ export async function callKept(
     const known = more()
     call.release(endOf(error, call, bounded))
     if (call.died.aborted) return outcomeOf(call.died.reason, known)
-    signal.throwIfAborted()
-    return outcomeOf(time.signal.aborted ? time.signal.reason : error, known)
+    return outcomeOf(cutBy(signal, time.signal) ?? error, known)
   }
 }
 
@@ -121,7 +122,10 @@ export function keptSpec(
     startupTimeoutMs: kept.startupTimeoutMs,
     open: (started) =>
       mode === 'jsonl'
-        ? new JsonlSession(started, settings.maxOutputBytes)
+        ? new JsonlSession(started, {
+            maxLineBytes: settings.maxOutputBytes,
+            saysReady: image.labels?.[READY_LABEL] === 'line',
+          })
         : new ServerSession(started, {
             protocol: () => protocol(kept.protocol),
             healthPath: kept.healthPath,

@@ -21,6 +21,8 @@ import { MODEL } from './models.ts'
 const engine = await requireEngine()
 const isRunnable = engine !== undefined && (await hasPython())
 const TAG = 'opthub-runner-test/inference:1'
+const LABELLED = 'opthub-runner-test/inference-labelled:1'
+const LABELS = ['LABEL opthub-runner.ready=line', 'LABEL opthub-runner.socket=/run/model/model.sock']
 const COMMAND = ['python3', '-u', '/app/main.py']
 const log = createLogger(() => undefined, 'CRITICAL')
 
@@ -152,11 +154,30 @@ describe.skipIf(!isRunnable)('a model in an image', () => {
     const cancel = AbortSignal.timeout(300)
     const unwanted = await world.call({ mode: 'server', prompt: 'x', server }, cancel)
     expect(unwanted).toMatchObject({ status: 'canceled', error: { type: 'canceled' }, predictMs: null })
-    const call = { ...args('server'), keep_alive_s: 0 }
-    const soon = new Date(Date.now() + 1500).toISOString()
-    const cut = await world.call({ mode: 'server', prompt: 'hang', server: call, deadline: soon })
+  })
+
+  test('that works at the deadline is asked no longer', async () => {
+    const server = { mode: 'server', server: args('server') }
+    await world.call({ ...server, prompt: 'x' })
+    const deadline = new Date(Date.now() + 1000).toISOString()
+    const cut = await world.call({ ...server, prompt: 'hang', deadline })
     expect(cut).toMatchObject({ status: 'aborted', error: { type: 'deadline_exceeded' } })
+    expect(cut.runtime?.isWarm).toBe(true)
     expect(cut.predictMs).not.toBeNull()
+  })
+
+  test('may say by labels where it listens, and that it tells when it has loaded', async () => {
+    if (engine !== undefined) await buildPythonImage(engine, LABELLED, MODEL, { changes: LABELS })
+    const env = { LOADING: '1.5' }
+    const slow = { image: LABELLED, mode: 'jsonl', server: { ...args('jsonl'), env }, timeout_s: 1 }
+    const outcome = await world.call({ ...slow, prompt: 'x' })
+    expect([outcome.status, text(outcome)]).toEqual(['succeeded', 'x!'])
+    expect(outcome.coldStartMs).toBeGreaterThan(1500)
+    expect(outcome.predictMs).toBeLessThan(1000)
+    const stuck = { ...slow.server, env: { LOADING: '600' }, startup_timeout_s: 1 }
+    expect((await world.call({ ...slow, server: stuck, prompt: 'x' })).error?.type).toBe('startup_timeout')
+    const server = { image: LABELLED, mode: 'server', server: args('server', '/run/model/model.sock') }
+    expect(text(await world.call({ ...server, prompt: 'network' }))).toBe('lo!')
   })
 
   test('that serves a unix socket needs no network', async () => {

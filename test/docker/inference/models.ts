@@ -22,6 +22,8 @@ def oneshot():
     print(json.dumps(answer(json.loads(sys.stdin.readline()))))
 
 def jsonl():
+    while time.monotonic() < ready: time.sleep(0.05)
+    if "LOADING" in os.environ: print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         prompt, id = request.get("prompt"), request["id"]

@@ -49,6 +49,18 @@ describe('metrics', () => {
     expect(text).toContain('process_resident_memory_bytes')
   })
 
+  it('tell the containers of models as they are at each look, once there can be any', async () => {
+    const { metrics, ask } = await open()
+    expect((await ask('/metrics')).text).not.toContain('opthub_runner_models')
+    const now = { loading: 1, ready: 0 }
+    metrics.watchModels(() => now)
+    expect((await ask('/metrics')).text).toMatch(/^opthub_runner_models\{state="loading",.*\} 1$/m)
+    Object.assign(now, { loading: 0, ready: 2 })
+    const { text } = await ask('/metrics')
+    expect(text).toMatch(/^opthub_runner_models\{state="loading",.*\} 0$/m)
+    expect(text).toMatch(/^opthub_runner_models\{state="ready",.*\} 2$/m)
+  })
+
   it('say whether the runner takes jobs, and why not', async () => {
     const { metrics, ask } = await open()
     expect(await ask('/readyz')).toEqual({ status: 503, text: 'not ready: starting\n' })

@@ -144,4 +144,29 @@ describe('giveUpGpus', () => {
     await settle()
     expect(models()).toEqual(['cpu'])
   })
+
+  it('lets a model load that somebody waits for, however long that takes', async () => {
+    const clock = new ManualClock()
+    machine = new FakeExecutor(['GPU-1'])
+    leasing = machine
+    pool = createKeptPool({ executor: machine, maxWarm: { gpu: 9, cpu: 9 }, clock, log })
+    const { task, ...spec } = keptSpec('slow')
+    let isReady = false
+    const slow = () => Promise.resolve(isReady ? ('ready' as const) : ('loading' as const))
+    const loading = pool.acquire({ ...spec, isReady: slow, task: { ...task, gpus: ['GPU-1'] } }, never)
+    await settle()
+    for (let n = 0; n < 40; n += 1) {
+      await clock.advance(1000)
+      pool.giveUpGpus()
+    }
+    expect(pool.states()[0]?.state).toBe('loading')
+    isReady = true
+    await clock.advance(1000)
+    const call = await loading
+    pool.giveUpGpus()
+    expect([pool.states()[0]?.state, call.died.aborted]).toEqual(['stopping', false])
+    call.release('ok')
+    await settle()
+    expect(models()).toEqual([])
+  })
 })

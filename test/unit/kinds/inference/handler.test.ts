@@ -109,6 +109,19 @@ describe('a call in a container of its own', () => {
     expect(plain(pinned.item())['Status']).toBe('starting')
   })
 
+  test('the image of the config is the operator’s to mend, unless the message has it used in another way', async () => {
+    const world = createWorld({}, { image: 'mine' })
+    const own = { image: undefined, prompt: 'x' }
+    await expect(world.deliver(own)).rejects.toMatchObject({ surrounding: 'model' })
+    await expect(world.deliver({ ...own, server: { keep_alive_s: 1 } })).rejects.toMatchObject({
+      surrounding: 'model',
+    })
+    for (const [id, changed] of Object.entries({ b: { mode: 'jsonl' }, c: { server: { args: ['x'] } } })) {
+      await world.deliver({ ...own, ...changed, id })
+      expect(plain(world.item(id))).toMatchObject({ Status: 'failed', Error: { Type: 'validation' } })
+    }
+  })
+
   test('an engine that is down is recorded nowhere', async () => {
     const world = createWorld({ echo: ECHO })
     world.executor.failure = new RetryableError('engine', 'down')
@@ -300,9 +313,7 @@ describe('one result', () => {
       world.deliver({ prompt: 'x' }),
       world.deliver({ prompt: 'x' }, { attempt: 2 }),
     ])
-    const ends = runs.map((run) =>
-      run.status === 'fulfilled' ? run.value : (run.reason as Error).name,
-    )
+    const ends = runs.map((run) => (run.status === 'fulfilled' ? run.value : (run.reason as Error).name))
     expect(ends.filter((end) => end === 'succeeded')).toHaveLength(1)
     expect(ends.filter((end) => end === 'LeaseLostError' || end === 'settled')).toHaveLength(1)
     expect(plain(world.item())).toMatchObject({ Status: 'succeeded', Error: null })
