@@ -1,22 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openModels, type Models } from '../../../src/app/inference.ts'
-import { loadConfig } from '../../../src/config/load.ts'
-import { systemClock } from '../../../src/core/clock.ts'
 import { RetryableError } from '../../../src/core/errors.ts'
-import { isJsonObject, toPlain } from '../../../src/core/json.ts'
-import { createLogger } from '../../../src/core/log.ts'
-import { Timeline } from '../../../src/core/timeline.ts'
-import { runInference } from '../../../src/kinds/inference/execute.ts'
-import { parseInferenceMessage } from '../../../src/kinds/inference/message.ts'
-import { planInference } from '../../../src/kinds/inference/plan.ts'
 import { assertModelReady } from '../../../src/kinds/inference/ready.ts'
-import type { InferenceOutcome } from '../../../src/records/inference.ts'
 import { requireEngine } from '../../support/engine.ts'
 import { buildPythonImage, hasPython } from '../../support/images.ts'
 import { MODEL } from './models.ts'
+import { openWorld, text, type World } from './world.ts'
 
 const engine = await requireEngine()
 const isRunnable = engine !== undefined && (await hasPython())
@@ -24,55 +12,12 @@ const TAG = 'opthub-runner-test/inference:1'
 const LABELLED = 'opthub-runner-test/inference-labelled:1'
 const LABELS = ['LABEL opthub-runner.ready=line', 'LABEL opthub-runner.socket=/run/model/model.sock']
 const COMMAND = ['python3', '-u', '/app/main.py']
-const log = createLogger(() => undefined, 'CRITICAL')
-
-interface World extends AsyncDisposable {
-  models: Models
-  call(message: object, cancel?: AbortSignal): Promise<InferenceOutcome>
-}
-
-async function open(flags: Record<string, string> = {}): Promise<World> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'opthub-runner-inference-'))
-  const { config } = await loadConfig({
-    file: join(dataDir, 'config.yml'),
-    required: false,
-    environment: {},
-    flags: Object.fromEntries(Object.entries(flags).map(([key, value]) => [key, { flag: key, value }])),
-  })
-  config.pull_policy = 'never'
-  const models = await openModels({ config, environment: process.env, dataDir, log })
-  return {
-    models,
-    call: async (message, cancel) => {
-      const parsed = parseInferenceMessage(JSON.stringify({ id: 'job', image: TAG, ...message }))
-      if ('problem' in parsed) throw new Error(parsed.problem)
-      const plan = planInference(parsed.request, models.engine.settings, () => true)
-      const timeline = new Timeline(systemClock)
-      return await runInference(plan, models.engine, {
-        signal: new AbortController().signal,
-        log,
-        timeline,
-        ...(cancel === undefined ? {} : { cancel }),
-      })
-    },
-    [Symbol.asyncDispose]: async () => {
-      await models.close()
-      await rm(dataDir, { recursive: true, force: true })
-    },
-  }
-}
-
-function text({ output }: InferenceOutcome): string {
-  const { choices } = toPlain(isJsonObject(output) ? output : new Map()) as { choices?: { text: string }[] }
-  return choices?.[0]?.text ?? ''
-}
-
 describe.skipIf(!isRunnable)('a model in an image', () => {
   let world: World
   beforeAll(async () => {
     if (engine === undefined) return
     await buildPythonImage(engine, TAG, MODEL)
-    world = await open()
+    world = await openWorld(TAG)
   })
   afterAll(async () => {
     await world[Symbol.asyncDispose]()
@@ -182,7 +127,7 @@ describe.skipIf(!isRunnable)('a model in an image', () => {
 
   test('that serves a unix socket needs no network', async () => {
     const socket = '/run/model/model.sock'
-    await using other = await open({ 'inference.server.socket': socket })
+    await using other = await openWorld(TAG, { 'inference.server.socket': socket })
     const server = { mode: 'server', server: args('server', socket) }
     expect(text(await other.call({ ...server, prompt: 'network' }))).toBe('lo!')
   })
@@ -191,7 +136,7 @@ describe.skipIf(!isRunnable)('a model in an image', () => {
 describe.skipIf(!isRunnable)('the model of the config', () => {
   test('that never becomes ready is the surroundings’ fault', async () => {
     if (engine !== undefined) await buildPythonImage(engine, TAG, MODEL)
-    await using world = await open({ 'inference.image': TAG, 'inference.mode': 'server' })
+    await using world = await openWorld(TAG, { 'inference.image': TAG, 'inference.mode': 'server' })
     world.models.engine.settings.args = [...COMMAND, 'dies']
     const signal = new AbortController().signal
     const ready = assertModelReady(world.models.engine, signal)
@@ -201,7 +146,7 @@ describe.skipIf(!isRunnable)('the model of the config', () => {
   })
 
   test('is loaded ahead, and then warm', async () => {
-    await using world = await open({ 'inference.image': TAG, 'inference.mode': 'server' })
+    await using world = await openWorld(TAG, { 'inference.image': TAG, 'inference.mode': 'server' })
     world.models.engine.settings.args = [...COMMAND, 'server']
     await assertModelReady(world.models.engine, new AbortController().signal)
     const outcome = await world.call({ image: undefined, prompt: 'x' })
