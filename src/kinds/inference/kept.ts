@@ -55,11 +55,14 @@ export async function callKept(
     call.release('ok')
     return outcome
   } catch (error) {
-    if (error instanceof ModelError && error.isCut) await untilDead(call, engine)
+    // The call has ended here: what may be over while its container dies is not its time.
+    const cut = cutBy(signal, time.signal)
     const known = more()
+    if (error instanceof ModelError && error.isCut) await untilDead(call, engine)
     call.release(endOf(error, call, bounded))
-    if (call.died.aborted) return outcomeOf(call.died.reason, known)
-    return outcomeOf(cutBy(signal, time.signal) ?? error, known)
+    const told = { ...known, logsTail: call.logsTail() }
+    if (call.died.aborted) return outcomeOf(call.died.reason, told)
+    return outcomeOf(cut ?? error, told)
   }
 }
 
