@@ -9,7 +9,16 @@ import type { WorkerObserver } from './observer.ts'
 export type Probe = (signal: AbortSignal) => Promise<void>
 
 /** The surroundings whose failure stops all jobs alike; others (a registry) concern single jobs. */
-const SHARED = new Set<Surrounding>(['engine', 'credentials', 'store', 'disk', 'memory', 'queue', 'matches', 'model'])
+const SHARED = new Set<Surrounding>([
+  'engine',
+  'credentials',
+  'store',
+  'disk',
+  'memory',
+  'queue',
+  'matches',
+  'model',
+])
 
 export interface BreakerOptions {
   probes: Partial<Record<Surrounding, Probe>>

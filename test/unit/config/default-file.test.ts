@@ -34,13 +34,16 @@ describe('config.default.yml', () => {
     expect(bare).toEqual([])
   })
 
-  test.each(['limits', 'docker', 'opthub', 'code_exec', 'inference', 'fetcher'])('lists the keys of %s', (block) => {
-    const start = lines.findIndex((line) => line.startsWith(`${block}:`))
-    const inside = lines.slice(start + 1)
-    const end = inside.findIndex((line) => !line.startsWith('#  '))
-    const keys = inside.slice(0, end).flatMap((line) => /^# {2}([a-z_]+):/.exec(line)?.[1] ?? [])
-    expect(keys).toEqual(keysAt([block]))
-  })
+  test.each(['limits', 'docker', 'opthub', 'code_exec', 'inference', 'fetcher'])(
+    'lists the keys of %s',
+    (block) => {
+      const start = lines.findIndex((line) => line.startsWith(`${block}:`))
+      const inside = lines.slice(start + 1)
+      const end = inside.findIndex((line) => !line.startsWith('#  '))
+      const keys = inside.slice(0, end).flatMap((line) => /^# {2}([a-z_]+):/.exec(line)?.[1] ?? [])
+      expect(keys).toEqual(keysAt([block]))
+    },
+  )
 
   test('is valid with every example uncommented', () => {
     const example = source
