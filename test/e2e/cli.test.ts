@@ -95,6 +95,7 @@ describe('local', () => {
       'queues',
       'deadLetterQueues',
       'table',
+      'bucket',
       'leaseTable',
     ])
     expect(Object.keys(info.queues)).toEqual(['evaluator', 'scorer', 'code-exec', 'inference'])
@@ -109,10 +110,11 @@ describe('local', () => {
   test('prints exports that a shell can read', async () => {
     await using place = await Workplace.create(CONFIG)
     const local = place.start(['local'])
-    await expect.poll(() => local.stdout().split('\n').length, { timeout: 30_000 }).toBe(7)
+    await expect.poll(() => local.stdout().split('\n').length, { timeout: 30_000 }).toBe(8)
     const names = [
       'AWS_ENDPOINT_URL_SQS',
       'AWS_ENDPOINT_URL_DYNAMODB',
+      'AWS_ENDPOINT_URL_S3',
       'AWS_ACCESS_KEY_ID',
       'AWS_SECRET_ACCESS_KEY',
       'AWS_REGION',
@@ -121,7 +123,7 @@ describe('local', () => {
     const script = `${local.stdout()}\n${names.map((name) => `printf '%s\\n' "$${name}"`).join('\n')}`
     const { stdout } = await run('sh', ['-c', script], { env: {} })
     const values = stdout.trimEnd().split('\n')
-    expect(values).toHaveLength(6)
+    expect(values).toHaveLength(7)
     expect(values[0]).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
     // With these alone the program itself finds the servers, without --local.
     const environment = Object.fromEntries(names.map((name, i) => [name, values[i] ?? '']))
