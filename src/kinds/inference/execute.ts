@@ -2,7 +2,7 @@ import { RetryableError } from '../../core/errors.ts'
 import { formatJson } from '../../core/json.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Timeline } from '../../core/timeline.ts'
-import { ImageError, type ImageInfo } from '../../executors/executor.ts'
+import { ImageError, type Executor, type ImageInfo } from '../../executors/executor.ts'
 import { KeptFailure } from '../../executors/kept-pool.ts'
 import { assertFits, hasNeeds } from '../../executors/resource-fit.ts'
 import type { InferenceOutcome } from '../../records/inference.ts'
@@ -76,7 +76,7 @@ async function attempt(
     const image = await fetchImage(plan.container, engine, options)
     return await runOneshot(plan, payload, image, engine, options)
   }
-  const image = await fetchImage(plan.kept, engine, options)
+  const image = await fetchKeptImage(plan.kept, engine, options)
   return await callKept(plan, payload, image, engine, options)
 }
 
@@ -95,6 +95,31 @@ export async function fetchImage(
   } finally {
     timeline?.leave()
   }
+}
+
+/** So long what is known of an image will do for the next call: one that is warm need not ask the engine anything. */
+const KNOWN_MS = 1000
+
+/** The images of kept containers, as they were seen last, by plan. */
+const seen = new WeakMap<Executor, Map<string, { image: ImageInfo; at: number }>>()
+
+/** As fetchImage, for containers that stay. */
+async function fetchKeptImage(
+  plan: ContainerPlan,
+  engine: InferenceEngine,
+  options: CallOptions,
+): Promise<ImageInfo> {
+  const { executor, clock } = engine
+  const images = seen.get(executor) ?? new Map<string, { image: ImageInfo; at: number }>()
+  seen.set(executor, images)
+  const { image: name, limits, gpus, gpuMemoryBytes } = plan
+  const key = JSON.stringify([name, limits, gpus, gpuMemoryBytes ?? null])
+  const last = images.get(key)
+  if (last !== undefined && clock.now() - last.at < KNOWN_MS) return last.image
+  images.delete(key)
+  const image = await fetchImage(plan, engine, options)
+  images.set(key, { image, at: clock.now() })
+  return image
 }
 
 /** What the operator has named is the operator's to mend: no job fails for it. */
