@@ -4,6 +4,7 @@ import { dataFolder } from './config/paths.ts'
 import type { Environment } from './config/problem.ts'
 import { systemClock } from './core/clock.ts'
 import { createLogger, type Logger } from './core/log.ts'
+import { unlessAborted } from './core/unless-aborted.ts'
 import type { Engine } from './executors/docker/api/engine.ts'
 import type { PathRule } from './executors/docker/host/host-paths.ts'
 import type { Executor } from './executors/executor.ts'
@@ -71,19 +72,6 @@ export function createImageRunner(options: ImageRunnerOptions = {}): ImageRunner
       await (await last?.connection.catch(() => undefined))?.close()
     },
   }
-}
-
-/** As the promise, or the signal's reason as soon as there is one. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return await new Promise((resolve, reject) => {
-    const stop = (): void => {
-      reject(signal.reason as Error)
-    }
-    signal.addEventListener('abort', stop, { once: true })
-    void promise.then(resolve, reject).finally(() => {
-      signal.removeEventListener('abort', stop)
-    })
-  })
 }
 
 let shared: ImageRunner | undefined

@@ -3,21 +3,18 @@ import type { AwsConnection } from '../aws/client-options.ts'
 import { createCleanup, type Cleanup } from '../core/cleanup.ts'
 import { systemClock } from '../core/clock.ts'
 import { EXIT, OperatorError } from '../core/errors.ts'
-import type { Logger } from '../core/log.ts'
 import type { WorkerKind } from '../core/worker.ts'
 import type { Executor, WallChecks, Workdirs } from '../executors/executor.ts'
 import type { CodeExecMessage } from '../kinds/code-exec/message.ts'
 import type { CodeExecEngine } from '../kinds/code-exec/services.ts'
 import type { CodeExecSettings, Limits } from '../kinds/code-exec/settings.ts'
+import { dockerForOneCall, reapInPassing, type OneCallOptions } from './one-call.ts'
 import type { RunnerOptions } from './options.ts'
 import { atEndpoint, configuredAws } from './aws.ts'
 import type { RunnerTable } from './table.ts'
 
 /** How often a cancelled job is looked for on this machine's own table. */
 const LOCAL_CANCEL_POLL_MS = 1000
-
-/** Only long calls pay for looking after what dead ones have left behind. */
-const REAP_AFTER_MS = 2000
 
 /** What runs untrusted code from a queue, by what has been connected for it. */
 export async function createCodeExecKind(
@@ -49,44 +46,14 @@ export interface Sandbox {
   close(): Promise<void>
 }
 
-export interface SandboxOptions {
-  config: Config
-  environment: Readonly<Record<string, string | undefined>>
-  dataDir: string
-  log: Logger
-}
-
 /** Connects to the engine. Close it afterwards. */
-export async function openSandbox({ config, environment, dataDir, log }: SandboxOptions): Promise<Sandbox> {
+export async function openSandbox(options: OneCallOptions): Promise<Sandbox> {
+  const { config, log } = options
   const cleanup = createCleanup(log)
   try {
-    const [{ connectEngine }, { createDockerExecutor }] = await Promise.all([
-      import('../executors/docker/api/connect.ts'),
-      import('../executors/docker/docker-executor.ts'),
-    ])
-    const executor = createDockerExecutor({
-      engine: await connectEngine({ host: config.docker.host, environment }),
-      processName: 'code-exec',
-      log,
-      environment,
-      // Somebody waits: what is there will do.
-      pullPolicy: config.pull_policy === 'refresh' ? 'if-not-present' : config.pull_policy,
-      allowedImages: config.allowed_images,
-      registryLogins: config.docker.registry_auth,
-      dataDir,
-      minFreeDiskBytes: config.min_free_disk,
-      ...(config.docker.platform === undefined ? {} : { platform: config.docker.platform }),
-      isFleeting: true,
-    })
+    const { executor } = await dockerForOneCall('code-exec', options)
     cleanup.defer('Docker', () => executor.close())
-    const ended = new AbortController()
-    const timer = setTimeout(() => {
-      executor.reap(ended.signal).catch(() => undefined)
-    }, REAP_AFTER_MS).unref()
-    cleanup.defer('reaper', () => {
-      clearTimeout(timer)
-      ended.abort()
-    })
+    reapInPassing(executor, cleanup)
     const s3 = atEndpoint(await configuredAws({ config }), config.endpoint_url.s3)
     const engine = await codeExecEngine({ executor, workdirs: executor, s3 }, config, cleanup)
     return {

@@ -3,7 +3,6 @@ import type { Config } from '../config/schema.ts'
 import type { Probe } from '../core/breaker.ts'
 import { createCleanup, type Cleanup } from '../core/cleanup.ts'
 import { systemClock } from '../core/clock.ts'
-import type { Logger } from '../core/log.ts'
 import type { WorkerKind } from '../core/worker.ts'
 import type { Executor } from '../executors/executor.ts'
 import { KEPT_STATES } from '../executors/kept.ts'
@@ -16,6 +15,7 @@ import type { ModelServer, ProtocolName } from '../models/protocol.ts'
 import { atEndpoint, configuredAws } from './aws.ts'
 import type { Connected } from './executor.ts'
 import { isAnsweredElsewhere, withoutEngine } from './no-engine.ts'
+import { dockerForOneCall, reapInPassing, type OneCallOptions } from './one-call.ts'
 import type { RunnerOptions, TableOptions } from './options.ts'
 import { taskLimits } from './settings.ts'
 import type { RunnerTable } from './table.ts'
@@ -71,18 +71,14 @@ export interface Models {
   close(): Promise<void>
 }
 
-export interface ModelsOptions extends Omit<TableOptions, 'local'> {
-  environment: Readonly<Record<string, string | undefined>>
-}
+export type ModelsOptions = OneCallOptions & Pick<TableOptions, 'keys'>
 
 /** Connects to the engine. Close it afterwards. */
 export async function openModels(options: ModelsOptions): Promise<Models> {
-  const { config, environment, dataDir, log } = options
+  const { config, log } = options
   const cleanup = createCleanup(log)
   try {
-    const connected = isAnsweredElsewhere(config)
-      ? withoutEngine()
-      : await connectAlone({ config, environment, dataDir, log }, cleanup)
+    const connected = isAnsweredElsewhere(config) ? withoutEngine() : await connectAlone(options, cleanup)
     const { executor } = connected
     const s3 = atEndpoint(await configuredAws(options), config.endpoint_url.s3)
     const engine = await openEngine({ ...connected, s3 }, options, cleanup)
@@ -98,32 +94,15 @@ export async function openModels(options: ModelsOptions): Promise<Models> {
 }
 
 async function connectAlone(
-  { config, environment, dataDir, log }: Omit<ModelsOptions, 'keys'> & { log: Logger },
+  options: OneCallOptions,
   cleanup: Cleanup,
 ): Promise<Pick<Connected, 'executor' | 'onGpusWanted'>> {
-  const [{ connectEngine }, { createDockerExecutor }, { gpusInUse }, { createGpuLeasing, gpuFolder }] =
-    await Promise.all([
-      import('../executors/docker/api/connect.ts'),
-      import('../executors/docker/docker-executor.ts'),
-      import('../executors/docker/gpus/gpus.ts'),
-      import('../executors/gpu-lease.ts'),
-    ])
-  const engine = await connectEngine({ host: config.docker.host, environment })
-  const executor = createDockerExecutor({
-    engine,
-    processName: 'inference',
-    log,
-    environment,
-    // Somebody waits: what is there will do.
-    pullPolicy: config.pull_policy === 'refresh' ? 'if-not-present' : config.pull_policy,
-    allowedImages: config.allowed_images,
-    registryLogins: config.docker.registry_auth,
-    dataDir,
-    minFreeDiskBytes: config.min_free_disk,
-    ...(config.docker.platform === undefined ? {} : { platform: config.docker.platform }),
-    ...(config.docker.gpu_mode === undefined ? {} : { gpuMode: config.docker.gpu_mode }),
-    isFleeting: true,
-  })
+  const { config, dataDir, log } = options
+  const [{ engine, executor }, { gpusInUse }, { createGpuLeasing, gpuFolder }] = await Promise.all([
+    dockerForOneCall('inference', options),
+    import('../executors/docker/gpus/gpus.ts'),
+    import('../executors/gpu-lease.ts'),
+  ])
   const waitedFor: (() => void)[] = []
   const leasing = createGpuLeasing(executor, {
     folder: gpuFolder(dataDir),
@@ -137,6 +116,7 @@ async function connectAlone(
     log,
   })
   cleanup.defer('Docker', () => leasing.close())
+  reapInPassing(leasing, cleanup)
   return { executor: leasing, onGpusWanted: (giveUp) => void waitedFor.push(giveUp) }
 }
 

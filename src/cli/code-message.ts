@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { parseBytes, parseSeconds } from '../config/quantities.ts'
-import { EXIT, messageOf, OperatorError, PoisonError } from '../core/errors.ts'
+import { messageOf, OperatorError, PoisonError } from '../core/errors.ts'
 import { fromPlain, formatJson } from '../core/json.ts'
 import {
   parseCodeExecMessage,
@@ -10,6 +9,7 @@ import {
   type CodeExecRequest,
 } from '../kinds/code-exec/message.ts'
 import type { CodeFlags } from './code-flags.ts'
+import { environmentEntryOf, memoryOf, timeoutOf, usage } from './flag-values.ts'
 import type { Session } from './io.ts'
 import { readTextFile } from './read-json.ts'
 
@@ -29,7 +29,7 @@ export async function codeMessage(
     throw usage('No program is given', 'Add --code, --code-file or --image.')
   const limits = {
     ...(flags.timeout === undefined ? {} : timeLimits(flags.timeout)),
-    ...(flags.memory === undefined ? {} : { memory_bytes: sizeOf(flags.memory) }),
+    ...(flags.memory === undefined ? {} : { memory_bytes: memoryOf(flags.memory) }),
   }
   return formatJson(
     fromPlain({
@@ -41,7 +41,7 @@ export async function codeMessage(
       files: await Promise.all((flags.file ?? []).map(readGivenFile)),
       ...(flags.stdin === undefined ? {} : { stdin: await readTextFile(flags.stdin, '--stdin', io.stdin) }),
       ...(flags.image === undefined ? { args: [...args] } : {}),
-      env: Object.fromEntries((flags.env ?? []).map(readEnv)),
+      env: Object.fromEntries((flags.env ?? []).map(environmentEntryOf)),
       artifacts: flags.artifact ?? [],
       allow_internet: flags.allowInternet === true,
       limits,
@@ -106,18 +106,8 @@ function assertApart({ code, codeFile, image, language, stdin }: CodeFlags): voi
 
 /** A program that computes all the time may do so until its end. */
 function timeLimits(text: string): { wall_time_ms: number; cpu_time_ms: number } {
-  const seconds = parseSeconds(text)
-  if (seconds === undefined || !(seconds > 0))
-    throw usage(`--timeout ${text} is no time`, 'Write seconds, such as 10 or 2m.')
-  const ms = Math.max(1, Math.round(seconds * 1000))
+  const ms = Math.max(1, Math.round(timeoutOf(text) * 1000))
   return { wall_time_ms: ms, cpu_time_ms: ms }
-}
-
-function sizeOf(text: string): number {
-  const bytes = parseBytes(text)
-  if (bytes === undefined || !(bytes > 0))
-    throw usage(`--memory ${text} is no size`, 'Write one such as 512m or 2g.')
-  return bytes
 }
 
 async function readGivenFile(path: string): Promise<{ path: string; content: string; encoding: 'base64' }> {
@@ -129,14 +119,4 @@ async function readGivenFile(path: string): Promise<{ path: string; content: str
       'Name a file that exists and may be read.',
     )
   }
-}
-
-function readEnv(text: string): [string, string] {
-  const at = text.indexOf('=')
-  if (at < 1) throw usage(`--env ${text.slice(0, 40)} has no value`, 'Write NAME=VALUE.')
-  return [text.slice(0, at), text.slice(at + 1)]
-}
-
-function usage(what: string, hint: string): OperatorError {
-  return new OperatorError(what, '', hint, EXIT.usage)
 }

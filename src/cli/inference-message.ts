@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { parseBytes, parseNumber, parseSeconds } from '../config/quantities.ts'
+import { parseNumber } from '../config/quantities.ts'
 import { EXIT, OperatorError, PoisonError } from '../core/errors.ts'
 import { ExactNumber } from '../core/exact-number.ts'
 import { formatJson, fromPlain, type Json } from '../core/json.ts'
@@ -8,6 +8,7 @@ import {
   type InferenceMessage,
   type InferenceRequest,
 } from '../kinds/inference/message.ts'
+import { environmentEntryOf, memoryOf, timeoutOf, usage } from './flag-values.ts'
 import type { CallFlags } from './inference-flags.ts'
 import type { Session } from './io.ts'
 import { readJsonText, readTextFile } from './read-json.ts'
@@ -22,11 +23,11 @@ export async function inferenceMessage(
   const server = {
     ...(port === undefined ? {} : { port: numberOf(port, '--port') }),
     ...(args.length === 0 ? {} : { args: [...args] }),
-    ...(env === undefined ? {} : { env: Object.fromEntries(env.map(readEnv)) }),
+    ...(env === undefined ? {} : { env: Object.fromEntries(env.map(environmentEntryOf)) }),
   }
   const resources = {
     ...(gpus === undefined ? {} : { gpus: numberOf(gpus, '--gpus') }),
-    ...(memory === undefined ? {} : { memory_mb: sizeOf(memory) / 1024 ** 2 }),
+    ...(memory === undefined ? {} : { memory_mb: memoryOf(memory) / 1024 ** 2 }),
   }
   return formatJson(
     fromPlain({
@@ -38,7 +39,7 @@ export async function inferenceMessage(
       ...(await contentOf(flags, session)),
       ...(Object.keys(server).length === 0 ? {} : { server }),
       ...(Object.keys(resources).length === 0 ? {} : { resources }),
-      ...(timeout === undefined ? {} : { timeout_s: secondsOf(timeout) }),
+      ...(timeout === undefined ? {} : { timeout_s: timeoutOf(timeout) }),
     }),
   )
 }
@@ -117,26 +118,4 @@ function numberOf(text: string, flag: string): number {
   const number = parseNumber(text)
   if (number !== undefined && Number.isInteger(number) && number >= 0) return number
   throw usage(`${flag} ${text} is no number`, 'Write a whole number.')
-}
-
-function secondsOf(text: string): number {
-  const seconds = parseSeconds(text)
-  if (seconds !== undefined && seconds > 0) return seconds
-  throw usage(`--timeout ${text} is no time`, 'Write seconds, such as 10 or 2m.')
-}
-
-function sizeOf(text: string): number {
-  const bytes = parseBytes(text)
-  if (bytes !== undefined && bytes > 0) return bytes
-  throw usage(`--memory ${text} is no size`, 'Write one such as 512m or 2g.')
-}
-
-function readEnv(text: string): [string, string] {
-  const at = text.indexOf('=')
-  if (at < 1) throw usage(`--env ${text.slice(0, 40)} has no value`, 'Write NAME=VALUE.')
-  return [text.slice(0, at), text.slice(at + 1)]
-}
-
-function usage(what: string, hint: string): OperatorError {
-  return new OperatorError(what, '', hint, EXIT.usage)
 }

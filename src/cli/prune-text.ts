@@ -16,7 +16,12 @@ export function describeLeftovers(leftovers: readonly Leftover[]): string {
     { header: 'size', align: 'right' as const },
     { header: 'detail', maxWidth: 60 },
   ]
-  const rows = leftovers.map(({ what, name, sizeBytes, detail }) => [what, name, sizeText(sizeBytes), detail])
+  const rows = leftovers.map(({ what, name, sizeBytes, detail }) => [
+    what,
+    name,
+    sizeBytes === 0 ? '-' : sizeText(sizeBytes),
+    detail,
+  ])
   return renderTable(columns, rows)
 }
 

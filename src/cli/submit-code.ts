@@ -1,8 +1,9 @@
-import { EXIT, OperatorError } from '../core/errors.ts'
+import { EXIT } from '../core/errors.ts'
 import { formatJson } from '../core/json.ts'
 import { isCodeGiven, type CodeFlags } from './code-flags.ts'
 import { assertNoCodeFlags, codeMessage, readRequest } from './code-message.ts'
 import { exitCodeOfItem, printItem } from './code-result.ts'
+import { usage } from './flag-values.ts'
 import type { Session } from './io.ts'
 import { CODE_JOBS, placeJob, readQueueTimeout, waitForJob } from './queued-job.ts'
 import { readTextFile } from './read-json.ts'
@@ -55,8 +56,4 @@ async function readMessage(
     throw usage('--message-file and a program exclude each other', 'Write everything into the file.')
   assertNoCodeFlags(flags, args)
   return await readTextFile(flags.messageFile, '--message-file', session.io.stdin)
-}
-
-function usage(what: string, hint: string): OperatorError {
-  return new OperatorError(what, '', hint, EXIT.usage)
 }

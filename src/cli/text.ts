@@ -65,10 +65,9 @@ function graphemeWidth(grapheme: string): number {
   return INVISIBLE.test(grapheme) ? 0 : 1
 }
 
-/** As Docker writes sizes: `161 B`, `67.8 MB`; 0 is `-`. */
+/** As Docker writes sizes: `161 B`, `67.8 MB`. */
 export function sizeText(bytes: number): string {
-  if (bytes === 0) return '-'
-  const power = Math.min(Math.floor(Math.log10(bytes) / 3), 4)
+  const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), 4)
   const unit = ['B', 'kB', 'MB', 'GB', 'TB'][power] ?? 'TB'
   return `${Number((bytes / 1000 ** power).toPrecision(3))} ${unit}`
 }

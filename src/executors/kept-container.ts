@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
+import { unlessAborted } from '../core/unless-aborted.ts'
 import type { Task } from './executor.ts'
 import {
   KeptDeath,
@@ -19,7 +20,6 @@ import { Places } from './kept-places.ts'
 import { comesToRest, unreadiness, untilReady, type Asking, type Loaded } from './kept-proof.ts'
 import { IdleTimer } from './kept-timer.ts'
 import { Visitors, type KeptPhase } from './kept-visitors.ts'
-import { unlessAborted } from './kept-wait.ts'
 
 /** What a container needs from its pool. */
 export interface KeptServices<S extends OutputListener | undefined> {

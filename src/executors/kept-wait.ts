@@ -1,18 +1,5 @@
 import type { Clock } from '../core/clock.ts'
-
-/** What a promise resolves to; throws the signal's reason when that is aborted first. */
-export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return await new Promise<T>((resolve, reject) => {
-    const leave = (): void => {
-      reject(signal.reason as Error)
-    }
-    signal.addEventListener('abort', leave, { once: true })
-    if (signal.aborted) leave()
-    void promise.then(resolve, reject).finally(() => {
-      signal.removeEventListener('abort', leave)
-    })
-  })
-}
+import { unlessAborted } from '../core/unless-aborted.ts'
 
 /**
  * What `work` resolves to; undefined when it takes longer than `ms`, whether or not it heeds its signal. Throws the reason

@@ -68,9 +68,9 @@ export class MatchImages {
     }
     try {
       const spec = this.#specOf(trial, recipe)
-      await using files = await this.#filesOf(recipe, job.signal)
-      // Before the pull, which may be long and for nothing.
+      // Before files and image, which may take long and for nothing.
       if (hasNeeds(spec)) assertFits(spec, await executor.capacity(job.signal))
+      await using files = await this.#filesOf(recipe, job.signal)
       job.timeline.enter('pull')
       await executor.pull(spec.image, job.signal, spec.limits.platform)
       const { stopGraceSeconds } = settings

@@ -1,3 +1,4 @@
+import { unlessAborted } from '../core/unless-aborted.ts'
 import type { Files, InputFile } from '../files/files.ts'
 import { fetchInputs, type InputFolder } from './input-folder.ts'
 
@@ -70,23 +71,4 @@ export class MatchInputs {
 async function remove({ folder }: Kept): Promise<void> {
   const made = await folder.catch(() => undefined)
   await made?.[Symbol.asyncDispose]()
-}
-
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted()
-  let stop: () => void = () => undefined
-  const aborted = new Promise<never>((_, reject) => {
-    const abort = (): void => {
-      reject(signal.reason as Error)
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    stop = () => {
-      signal.removeEventListener('abort', abort)
-    }
-  })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    stop()
-  }
 }

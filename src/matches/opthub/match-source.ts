@@ -2,10 +2,10 @@ import { setMaxListeners } from 'node:events'
 import type { Clock } from '../../core/clock.ts'
 import { NotYetError, RetryableError } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
+import { unlessAborted } from '../../core/unless-aborted.ts'
 import type { Match, MatchSource } from '../matches.ts'
 import { request, UnreachableError, withRetries, type Answer } from './http.ts'
 import { errorsOf, messageIn, NoAccessError, readMatch, type Role } from './read-match.ts'
-import { unlessAborted } from './tokens.ts'
 
 /** What the source needs of a login. */
 export interface TokenSource {

@@ -3,6 +3,7 @@ import { retryPauseMs } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
 import { messageOf, RetryableError } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
+import { unlessAborted } from '../../core/unless-aborted.ts'
 import { CognitoError, type Cognito, type IssuedTokens } from './cognito.ts'
 import { UnreachableError } from './http.ts'
 import type { StoredLogin } from './token-store.ts'
@@ -234,22 +235,4 @@ export class Tokens {
 /** Only a person can help; what else went wrong may go right the next time. */
 function isFinal(error: unknown): error is CognitoError {
   return error instanceof CognitoError && (error.failure === 'refused' || error.failure === 'account')
-}
-
-/** The promise's outcome, or the signal's reason when that is aborted first. */
-export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) promise.catch(() => undefined)
-  signal.throwIfAborted()
-  let stop = (): void => undefined
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => {
-      reject(signal.reason as Error)
-    }
-    signal.addEventListener('abort', stop, { once: true })
-  })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', stop)
-  }
 }
