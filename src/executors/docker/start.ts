@@ -38,9 +38,10 @@ export async function startTask(
   onPhase: OnPhase,
 ): Promise<Task> {
   const { starts, holders, host } = services
+  const isCrowded = starts.freeCount === 0
   const place = await starts.acquire(signal)
   try {
-    const task = await startWhereItGoes(services, spec, signal, onPhase)
+    const task = await startWhereItGoes(services, spec, { isCrowded, onPhase }, signal)
     // Behind the job's back: it is the next ones that gain by it.
     holders.refill()
     host.learn(task.id).catch(() => undefined)
@@ -54,12 +55,14 @@ export async function startTask(
 async function startWhereItGoes(
   services: StartServices,
   spec: ContainerSpec,
+  { isCrowded, onPhase }: { isCrowded: boolean; onPhase: OnPhase },
   signal: AbortSignal,
-  onPhase: OnPhase,
 ): Promise<Task> {
   const { holders, internets, hosts, log } = services
   const internet = spec.walls?.internet
-  let seat = internet === undefined ? holders.seat(spec) : await internets.seat(internet, signal)
+  let seat = await (internet === undefined
+    ? holders.seat(spec, isCrowded, signal)
+    : internets.seat(internet, signal))
   for (;;) {
     const hostsFile = spec.limits.network === 'none' ? await hosts.path(spec) : undefined
     try {

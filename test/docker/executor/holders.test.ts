@@ -1,6 +1,6 @@
 import { readlinkSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { RetryableError } from '../../../src/core/errors.ts'
@@ -81,7 +81,7 @@ describe.skipIf(!canStartPrivateEngine())('networks that are set up ahead', () =
     expect(await bench.holders()).toHaveLength(1)
   })
 
-  it('are never shared by two at once, and nobody waits for one', async () => {
+  it('are never shared by two at once', async () => {
     await withHolder()
     const tasks = await Promise.all(
       [1, 2, 3].map(() => bench.executor.start(bench.spec(`${NAMESPACE}; cat`), never)),
@@ -94,6 +94,35 @@ describe.skipIf(!canStartPrivateEngine())('networks that are set up ahead', () =
     const again = await Promise.all([1, 2, 3].map(() => namespaceOfJob()))
     const held = await Promise.all((await bench.holders()).map(({ Id }) => namespaceOfContainer(Id)))
     expect(again.toSorted()).toEqual(held.toSorted())
+  })
+
+  it('are made by the tasks themselves where many start at a time, and serve the next ones', async () => {
+    const count = availableParallelism() + 3
+    const tasks = await Promise.all(
+      Array.from({ length: count }, () => bench.executor.start(bench.spec(`${NAMESPACE}; cat`), never)),
+    )
+    const used = (await Promise.all(tasks.map(firstLine))).map(netOf)
+    const held = await Promise.all((await bench.holders()).map(({ Id }) => namespaceOfContainer(Id)))
+    for (const task of tasks) await task[Symbol.asyncDispose]()
+    expect(new Set(used).size).toBe(count)
+    // Those that found a place at once have networks of their own.
+    expect(used.filter((each) => held.includes(each)).length).toBeGreaterThanOrEqual(3)
+  })
+
+  it('are not left behind by a task that was given up while it made one', async () => {
+    const stop = new AbortController()
+    const count = availableParallelism() + 3
+    const starts = Array.from({ length: count }, () => bench.executor.start(bench.spec('cat'), stop.signal))
+    await expect.poll(() => bench.holders(), { interval: 5, timeout: 20_000 }).not.toEqual([])
+    stop.abort(new Error('given up'))
+    const outcomes = await Promise.allSettled(starts)
+    expect(outcomes.some(({ status }) => status === 'rejected')).toBe(true)
+    for (const outcome of outcomes) {
+      if (outcome.status === 'fulfilled') await outcome.value[Symbol.asyncDispose]()
+    }
+    await bench.executor.close()
+    expect(await bench.holders()).toEqual([])
+    expect(await bench.containers()).toEqual([])
   })
 
   it('are not given to tasks of other rights, nor to those that are kept', async () => {

@@ -4,6 +4,7 @@ import type { Clock } from '../../../core/clock.ts'
 import { messageOf } from '../../../core/errors.ts'
 import type { Logger } from '../../../core/log.ts'
 import type { Slots } from '../../../core/slots.ts'
+import { unlessAborted } from '../../../core/unless-aborted.ts'
 import type { TaskSpec } from '../../executor.ts'
 import { labelsOf, type Ownership } from '../container.ts'
 import type { Engine } from '../api/engine.ts'
@@ -38,13 +39,16 @@ const LOOK_MS = 50
 
 /**
  * Networks set up ahead, each held by a container of its own: to set one up is most of a container's start. A task joins
- * one that is free and as good as new, else it gets a network of its own: none ever waits, and no two share one.
+ * one that is free and as good as new, else it gets a network of its own, and no two share one. None waits for a network,
+ * except where many start at a time: there the network that a task has made for it serves the next ones, too.
  */
 export class Holders {
   readonly #o: HolderOptions
   readonly #idle: { holder: Holder; since: number }[] = []
   readonly #lent = new Set<Holder>()
   #making: Promise<void> | undefined
+  /** Holders that are being made. */
+  readonly #unfinished = new Set<Promise<void>>()
   /** Tasks under way that can use a holder. */
   #demand = 0
   /** Most of them at a time, lately. */
@@ -58,18 +62,22 @@ export class Holders {
     this.#o = options
   }
 
-  /** A task's place in a network; it must be left in the end. */
-  seat(spec: TaskSpec): Seat {
+  /**
+   * A task's place in a network; it must be left in the end. `isCrowded` = so many start at a time that it had to wait for
+   * its turn: then it makes a holder where one is missing. Rejects with the signal's reason.
+   */
+  async seat(spec: TaskSpec, isCrowded: boolean, signal: AbortSignal): Promise<Seat> {
     if (!canJoin(spec)) return OWN_NETWORK
     this.#noteDemand()
-    // The one used last: its files are likely still in memory, and those that are too many grow idle.
-    for (let next = this.#idle.pop(); next !== undefined; next = this.#idle.pop()) {
-      const { holder } = next
-      this.#lent.add(holder)
-      if (holder.isAlive()) return this.#seatAt(holder)
-      this.#drop(holder)
+    const ready = this.#borrow()
+    if (ready !== undefined || !isCrowded || !this.#isShort()) return this.#seatAt(ready)
+    try {
+      await unlessAborted(this.#add(), signal)
+      return this.#seatAt(this.#borrow())
+    } catch (error) {
+      this.#demand -= 1
+      throw error
     }
-    return this.#seatAt(undefined)
   }
 
   /** A place in a network of the task's own. */
@@ -101,7 +109,7 @@ export class Holders {
   /** Has all of them removed. */
   async close(): Promise<void> {
     this.#closed.abort()
-    await this.#making
+    await Promise.all([this.#making, ...this.#unfinished])
     for (const { holder } of this.#idle.splice(0)) this.#drop(holder)
     for (const holder of this.#lent) this.#drop(holder)
   }
@@ -113,6 +121,19 @@ export class Holders {
   #noteDemand(): void {
     this.#demand += 1
     this.#peak = Math.max(this.#peak, this.#demand)
+  }
+
+  #borrow(): Holder | undefined {
+    // The one used last: its files are likely still in memory, and those that are too many grow idle.
+    for (let next = this.#idle.pop(); next !== undefined; next = this.#idle.pop()) {
+      const { holder } = next
+      if (holder.isAlive()) {
+        this.#lent.add(holder)
+        return holder
+      }
+      this.#drop(holder)
+    }
+    return undefined
   }
 
   #seatAt(holder: Holder | undefined): Seat {
@@ -142,30 +163,52 @@ export class Holders {
     const { clock, host, isWanted } = this.#o
     if (!isWanted || this.#isClosed || this.#isImpossible) return false
     if (host.isElsewhere || clock.now() < this.#pausedUntil) return false
-    return this.#idle.length + this.#lent.size < this.#peak
+    return this.#idle.length + this.#lent.size + this.#unfinished.size < this.#peak
   }
 
   async #makeMissing(): Promise<void> {
+    const { starts } = this.#o
     while (this.#isShort()) {
+      const place = await starts.acquire(this.#closed.signal).catch(() => undefined)
+      if (place === undefined) return
       try {
-        const holder = await this.#make()
-        if (holder === undefined) {
-          this.#isImpossible = true
-          this.#o.log.debug('Networks are not set up ahead: what a container leaves in one could not be seen')
-        } else this.#idle.push({ holder, since: this.#o.clock.now() })
-      } catch (error) {
-        this.#pausedUntil = this.#o.clock.now() + PAUSE_MS
-        this.#o.log.debug('A network could not be set up ahead', { error: messageOf(error) })
+        // Tasks that waited for their own start may have made some meanwhile.
+        if (this.#isShort()) await this.#add()
+      } finally {
+        starts.release(place)
       }
     }
   }
 
+  /** One more that is free, or none: without it things are only slower. */
+  async #add(): Promise<void> {
+    const addition = this.#make()
+      .then(
+        (holder) => {
+          if (holder === undefined) {
+            this.#isImpossible = true
+            this.#o.log.debug(
+              'Networks are not set up ahead: what a container leaves in one could not be seen',
+            )
+          } else this.#idle.push({ holder, since: this.#o.clock.now() })
+        },
+        (error: unknown) => {
+          this.#pausedUntil = this.#o.clock.now() + PAUSE_MS
+          this.#o.log.debug('A network could not be set up ahead', { error: messageOf(error) })
+        },
+      )
+      .finally(() => {
+        this.#unfinished.delete(addition)
+      })
+    this.#unfinished.add(addition)
+    await addition
+  }
+
   async #make(): Promise<Holder | undefined> {
-    const { engine, removals, ownership, starts } = this.#o
+    const { engine, removals, ownership } = this.#o
     const image = await importHolderImage(engine)
     if (image === undefined) return undefined
     const name = `${KIND}-${randomBytes(6).toString('hex')}`
-    const place = await starts.acquire(this.#closed.signal)
     let isMade = false
     try {
       const body = holderBody(image, await ownership(), await this.#user())
@@ -177,7 +220,6 @@ export class Holders {
     } finally {
       // Without an answer it may be there all the same.
       if (!isMade) removals.later(name)
-      starts.release(place)
     }
   }
 
