@@ -12,6 +12,14 @@ export interface Output {
   off(event: 'resize' | 'error', listener: () => void): unknown
 }
 
+/** Writes binary data, each part only as fast as it is read. */
+export function writer(output: Output): (data: Uint8Array) => Promise<void> {
+  return (data) =>
+    new Promise((resolve) => {
+      output.write(data, resolve)
+    })
+}
+
 /** All that a verb may touch of the process; tests pass their own. */
 export interface Io {
   stdin: Readable & { isTTY?: boolean | undefined }

@@ -11,10 +11,10 @@ import { formatTime } from '../records/result.ts'
 import type { CodeFlags } from './code-flags.ts'
 import { codeMessage, readRequest } from './code-message.ts'
 import { CODE_EXIT, exitCodeOf } from './code-result.ts'
-import type { Output, Session, StopSignal } from './io.ts'
+import { writer, type Session } from './io.ts'
 import { createPlainLog, quietLevel } from './logging.ts'
 import { loadSettings, warningFields, type SettingFlags } from './settings.ts'
-import { exitCodeOf as exitCodeOfSignal, onDistinctSignal } from './signals.ts'
+import { watchCall } from './signals.ts'
 
 export interface RunCodeFlags extends CodeFlags, SettingFlags {
   json?: true
@@ -38,18 +38,7 @@ export async function runCode(
   const log = createPlainLog(session, quietLevel(config.log_level))
   for (const warning of warnings) log.warn('Doubtful setting', warningFields(warning))
 
-  const stopping = new AbortController()
-  let stoppedBy: StopSignal | 'reader' | undefined
-  const unsubscribe = onDistinctSignal(io, (signal) => {
-    if (stoppedBy !== undefined) io.exit(exitCodeOfSignal(signal))
-    stoppedBy = signal
-    stopping.abort()
-  })
-  function readerLeft(): void {
-    stoppedBy ??= 'reader'
-    stopping.abort()
-  }
-  io.stdout.on('error', readerLeft)
+  const watch = watchCall(io)
   const writers = { stdout: writer(io.stdout), stderr: writer(io.stderr) }
   const timeline = new Timeline(systemClock)
   const createdAt = new Date()
@@ -59,10 +48,10 @@ export async function runCode(
     if (flags.image !== undefined) config.code_exec.allow_images = true
     const sandbox = await openSandbox({ config, environment: io.environment, dataDir, log })
     try {
-      await sandbox.assertRoom(stopping.signal).catch(tooManyRequests)
-      if (request.allowInternet) await sandbox.assertInternet(stopping.signal)
+      await sandbox.assertRoom(watch.signal).catch(tooManyRequests)
+      if (request.allowInternet) await sandbox.assertInternet(watch.signal)
       const outcome = await runCodeExec(request, sandbox.engine, {
-        signal: stopping.signal,
+        signal: watch.signal,
         log,
         timeline,
         ...(flags.json === true ? {} : { onOutput: ({ stream, data }) => writers[stream](data) }),
@@ -73,12 +62,11 @@ export async function runCode(
       await sandbox.close()
     }
   } catch (error) {
-    if (stoppedBy === 'reader') return 0
-    if (stoppedBy !== undefined) return exitCodeOfSignal(stoppedBy)
-    throw explain(error)
+    const endedBy = watch.exitCode()
+    if (endedBy === undefined) throw explain(error)
+    return endedBy
   } finally {
-    unsubscribe()
-    io.stdout.off('error', readerLeft)
+    watch.dispose()
   }
 }
 
@@ -178,12 +166,4 @@ function explain(error: unknown): unknown {
   if (error instanceof OperatorError)
     return new OperatorError(error.what, error.why, error.hint, CODE_EXIT.ours, { cause: error })
   return error
-}
-
-/** Only as fast as it is read. */
-function writer(output: Output): (data: Uint8Array) => Promise<void> {
-  return (data) =>
-    new Promise((resolve) => {
-      output.write(data, resolve)
-    })
 }

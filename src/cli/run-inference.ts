@@ -14,10 +14,10 @@ import type { Item } from '../stores/store.ts'
 import { serverSettings, type CallFlags, type ServerFlags } from './inference-flags.ts'
 import { inferenceMessage, readCall } from './inference-message.ts'
 import { printAnswer } from './inference-result.ts'
-import type { Session, StopSignal } from './io.ts'
+import type { Session } from './io.ts'
 import { createPlainLog, quietLevel } from './logging.ts'
 import { loadSettings, warningFields, type SettingFlags } from './settings.ts'
-import { exitCodeOf, onDistinctSignal } from './signals.ts'
+import { watchCall } from './signals.ts'
 
 export interface RunCallFlags extends CallFlags, ServerFlags, SettingFlags {
   json?: true
@@ -43,22 +43,16 @@ export async function runCall(
       delete config.inference.triton.host
     }
   }
-  const stopping = new AbortController()
-  let stoppedBy: StopSignal | undefined
-  const unsubscribe = onDistinctSignal(io, (signal) => {
-    if (stoppedBy !== undefined) io.exit(exitCodeOf(signal))
-    stoppedBy = signal
-    stopping.abort()
-  })
+  const watch = watchCall(io)
   const timeline = new Timeline(systemClock)
   const createdAt = new Date()
   try {
     const models = await openModels({ config, keys, environment: io.environment, dataDir, log })
     try {
-      await models.probe(stopping.signal)
+      await models.probe(watch.signal)
       const outcome = await (async () => {
         const plan = planInference(request, models.engine.settings, models.engine.isImageAllowed)
-        return await runInference(plan, models.engine, { signal: stopping.signal, log, timeline })
+        return await runInference(plan, models.engine, { signal: watch.signal, log, timeline })
       })().catch(atTerminal)
       const item = resultItem(request, outcome, timeline, createdAt)
       if (flags.json !== true) return printAnswer(item, io)
@@ -68,10 +62,11 @@ export async function runCall(
       await models.close()
     }
   } catch (error) {
-    if (stoppedBy !== undefined) return exitCodeOf(stoppedBy)
-    throw explain(error)
+    const endedBy = watch.exitCode()
+    if (endedBy === undefined) throw explain(error)
+    return endedBy
   } finally {
-    unsubscribe()
+    watch.dispose()
   }
 }
 

@@ -49,8 +49,48 @@ export function watchSignals(io: Io, stop: Stop, log: Logger): SignalWatch {
   }
 }
 
+/** What may end a single call that somebody waits for. */
+export interface CallWatch {
+  /** Aborted by a signal, and when nobody reads our output any more. */
+  readonly signal: AbortSignal
+  /** 128+n of that signal, 0 for a reader who left; undefined = the call has not been ended. */
+  exitCode(): number | undefined
+  dispose(): void
+}
+
+/** First signal, or a reader who leaves: abort. A signal after that: the process ends at once. */
+export function watchCall(io: Io): CallWatch {
+  const stopping = new AbortController()
+  let endedBy: StopSignal | 'reader' | undefined
+
+  function end(by: StopSignal | 'reader'): void {
+    endedBy ??= by
+    stopping.abort()
+  }
+  function readerLeft(): void {
+    end('reader')
+  }
+  const unsubscribe = onDistinctSignal(io, (signal) => {
+    if (endedBy !== undefined) io.exit(exitCodeOf(signal))
+    end(signal)
+  })
+  io.stdout.on('error', readerLeft)
+
+  return {
+    signal: stopping.signal,
+    exitCode: () => {
+      if (endedBy === undefined) return undefined
+      return endedBy === 'reader' ? 0 : exitCodeOf(endedBy)
+    },
+    dispose: () => {
+      unsubscribe()
+      io.stdout.off('error', readerLeft)
+    },
+  }
+}
+
 /** Calls the listener at every signal, but not again for its echo. Returns the end of it. */
-export function onDistinctSignal(io: Io, listener: (signal: StopSignal) => void): () => void {
+function onDistinctSignal(io: Io, listener: (signal: StopSignal) => void): () => void {
   let last: { signal: StopSignal; at: number } | undefined
   return io.onSignal((signal) => {
     const at = performance.now()
@@ -61,6 +101,6 @@ export function onDistinctSignal(io: Io, listener: (signal: StopSignal) => void)
 }
 
 /** As shells have it: 128 and the signal's number. */
-export function exitCodeOf(signal: StopSignal): number {
+function exitCodeOf(signal: StopSignal): number {
   return 128 + constants.signals[signal]
 }

@@ -21,3 +21,15 @@ export const systemClock: Clock = {
     }
   },
 }
+
+/** Resolves with true at a deadline that may be put off meanwhile, with false when aborted before it. */
+export async function hasCome(deadlineMs: () => number, clock: Clock, signal: AbortSignal): Promise<boolean> {
+  try {
+    for (let leftMs = deadlineMs() - clock.now(); leftMs > 0; leftMs = deadlineMs() - clock.now()) {
+      await clock.sleep(leftMs, signal)
+    }
+    return true
+  } catch {
+    return false
+  }
+}

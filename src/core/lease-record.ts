@@ -1,5 +1,5 @@
 import { retryPauseMs } from './backoff.ts'
-import type { Clock } from './clock.ts'
+import { hasCome, type Clock } from './clock.ts'
 import { LeaseLostError, messageOf } from './errors.ts'
 import type { Logger } from './log.ts'
 
@@ -141,16 +141,6 @@ export class RecordLease {
 
   /** Ends it at its deadline even when a beat hangs. */
   async #watch(): Promise<void> {
-    const { clock } = this.#o
-    try {
-      for (;;) {
-        const left = this.#deadlineMs - clock.now()
-        if (left <= 0) break
-        await clock.sleep(left, this.#ended.signal)
-      }
-    } catch {
-      return
-    }
-    this.lose('it ran out')
+    if (await hasCome(() => this.#deadlineMs, this.#o.clock, this.#ended.signal)) this.lose('it ran out')
   }
 }

@@ -1,5 +1,5 @@
 import { retryPauseMs } from './backoff.ts'
-import type { Clock } from './clock.ts'
+import { hasCome, type Clock } from './clock.ts'
 import { LeaseLostError, messageOf } from './errors.ts'
 import type { Logger } from './log.ts'
 
@@ -135,16 +135,6 @@ export class Lease {
 
   /** Ends the lease at its deadline even when a renewal hangs. */
   async #watch(): Promise<void> {
-    const { clock } = this.#options
-    try {
-      for (;;) {
-        const left = this.#deadlineMs - clock.now()
-        if (left <= 0) break
-        await clock.sleep(left, this.#ended.signal)
-      }
-    } catch {
-      return
-    }
-    this.#runOut()
+    if (await hasCome(() => this.#deadlineMs, this.#options.clock, this.#ended.signal)) this.#runOut()
   }
 }

@@ -4,7 +4,7 @@ import { createLogger, type Logger } from '../../core/log.ts'
 import { ImageError } from '../../executors/executor.ts'
 import type { ImageResult } from '../../image-runner.ts'
 import type { ExecFlags } from '../exec-flags.ts'
-import type { Output, Session, StopSignal } from '../io.ts'
+import { writer, type Session } from '../io.ts'
 
 /** The verb `exec`. */
 export function define(command: Command, session: Session): void {
@@ -54,8 +54,7 @@ const NOT_STARTABLE = 126
 
 async function execute(image: string, args: string[], flags: ExecFlags, session: Session): Promise<void> {
   const { io } = session
-  const stopping = new AbortController()
-  const [{ createImageRunner }, { readExecFlags }, { onDistinctSignal, exitCodeOf }] = await Promise.all([
+  const [{ createImageRunner }, { readExecFlags }, { watchCall }] = await Promise.all([
     import('../../image-runner.ts'),
     import('../exec-flags.ts'),
     import('../signals.ts'),
@@ -63,17 +62,7 @@ async function execute(image: string, args: string[], flags: ExecFlags, session:
   const call = readExecFlags(flags, io.environment)
   const { log, written } = createLateLog(session)
   const runner = createImageRunner({ environment: io.environment, log })
-  let stoppedBy: StopSignal | 'reader' | undefined
-  const unsubscribe = onDistinctSignal(io, (signal) => {
-    if (stoppedBy !== undefined) io.exit(exitCodeOf(signal))
-    stoppedBy = signal
-    stopping.abort()
-  })
-  function readerLeft(): void {
-    stoppedBy ??= 'reader'
-    stopping.abort()
-  }
-  io.stdout.on('error', readerLeft)
+  const watch = watchCall(io)
   try {
     const result = await runner.run({
       ...call,
@@ -82,15 +71,15 @@ async function execute(image: string, args: string[], flags: ExecFlags, session:
       input: readStdin(session),
       onStdout: writer(io.stdout),
       onStderr: writer(io.stderr),
-      signal: stopping.signal,
+      signal: watch.signal,
     })
     session.exitCode = exitCodeFor(result, flags)
   } catch (error) {
-    if (stoppedBy === undefined) throw explain(error, image)
-    if (stoppedBy !== 'reader') session.exitCode = exitCodeOf(stoppedBy)
+    const endedBy = watch.exitCode()
+    if (endedBy === undefined) throw explain(error, image)
+    session.exitCode = endedBy
   } finally {
-    unsubscribe()
-    io.stdout.off('error', readerLeft)
+    watch.dispose()
     await runner.close()
     await written()
   }
@@ -177,14 +166,6 @@ function explain(error: unknown, image: string): unknown {
         NOT_STARTABLE,
       )
   }
-}
-
-/** Binary, and only as fast as it is read. */
-function writer(output: Output): (data: Uint8Array) => Promise<void> {
-  return (data) =>
-    new Promise((resolve) => {
-      output.write(data, resolve)
-    })
 }
 
 async function* readStdin({ io }: Session): AsyncGenerator<Uint8Array> {

@@ -1,7 +1,8 @@
 import type { Clock } from '../../core/clock.ts'
 import { redact } from '../../core/redact.ts'
 import type { OptHubEndpoints } from './endpoints.ts'
-import { asRecord, asText, request, UnreachableError, withRetries, type Answer } from './http.ts'
+import { asRecord, asText } from '../../core/unknown-json.ts'
+import { request, UnreachableError, withRetries, type Answer } from './http.ts'
 
 /**
  * Why Cognito gave no tokens. refused: wrong name, password or refresh token. throttled: too many tries. account: a

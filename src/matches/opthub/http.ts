@@ -2,7 +2,8 @@ import http, { type IncomingMessage } from 'node:http'
 import https from 'node:https'
 import { retryPauseMs } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
-import { messageOf, OperatorError } from '../../core/errors.ts'
+import { OperatorError } from '../../core/errors.ts'
+import { parseAnswer, readText, reasonOf } from '../../net/answer.ts'
 import { proxyAgent } from '../../net/proxy.ts'
 
 /** The other side can't be reached, does not answer in time, or is out of order: trying again may help. */
@@ -51,7 +52,7 @@ export async function request({ url, headers = {}, json, signal }: Request): Pro
     // Tokens and passwords go where they were meant to go, and nowhere else.
     if (status >= 300 && status < 400)
       throw new UnreachableError(`${hostOf(url)} points elsewhere (${status})`)
-    return { status, body: parseJson(text) }
+    return { status, body: parseAnswer(text) }
   } catch (error) {
     if (cut.signal.aborted) throw cut.signal.reason
     if (error instanceof UnreachableError || error instanceof OperatorError) throw error
@@ -74,18 +75,6 @@ export async function withRetries<T>(clock: Clock, signal: AbortSignal, work: ()
   }
 }
 
-/** A value of unknown JSON as a map; empty when it is none. */
-export function asRecord(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : {}
-}
-
-/** A value of unknown JSON as text; undefined when it is none, or empty. */
-export function asText(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined
-}
-
 /** One request, through the proxy of the environment if there is one. */
 async function send(
   url: string,
@@ -102,33 +91,7 @@ async function send(
     const call = url.startsWith('https:') ? https.request : http.request
     call(url, options, resolve).on('error', reject).end(body)
   })
-  return { status: response.statusCode ?? 0, text: await readText(response, url) }
-}
-
-async function readText(response: IncomingMessage, url: string): Promise<string> {
-  const parts: Uint8Array[] = []
-  let length = 0
-  for await (const part of response as AsyncIterable<Uint8Array>) {
-    length += part.length
-    if (length > MAX_BYTES)
-      throw new UnreachableError(`${hostOf(url)} answered with more than ${MAX_BYTES} bytes`)
-    parts.push(part)
-  }
-  return Buffer.concat(parts).toString('utf8')
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // The parser's own message would quote the text, which may hold tokens.
-    return undefined
-  }
-}
-
-/** Of several addresses that were tried the first one's. */
-function reasonOf(error: unknown): string {
-  return messageOf(error instanceof AggregateError ? (error.errors as unknown[])[0] : error)
+  return { status: response.statusCode ?? 0, text: await readText(response, MAX_BYTES) }
 }
 
 function hostOf(url: string): string {

@@ -1,5 +1,6 @@
 import type { ImageRecipe, Match } from '../matches.ts'
-import { asRecord, asText, UnreachableError } from './http.ts'
+import { asRecord, asText } from '../../core/unknown-json.ts'
+import { UnreachableError } from './http.ts'
 
 /** A match's images, each for one kind of jobs. */
 export type Role = 'problem' | 'indicator'

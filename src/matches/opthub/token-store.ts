@@ -3,7 +3,7 @@ import { chmod, link, mkdir, open, readFile, rename, rm } from 'node:fs/promises
 import { join } from 'node:path'
 import { EXIT, messageOf, OperatorError } from '../../core/errors.ts'
 import type { OptHubEndpoints } from './endpoints.ts'
-import { asRecord, asText } from './http.ts'
+import { asRecord, asText } from '../../core/unknown-json.ts'
 import { openPlatformKeyring, type Keyring } from './keyring.ts'
 
 /** What `login` leaves for later calls. */

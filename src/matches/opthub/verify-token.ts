@@ -2,7 +2,8 @@ import type { Jwks } from 'aws-jwt-verify/jwk'
 import type { Clock } from '../../core/clock.ts'
 import { messageOf } from '../../core/errors.ts'
 import type { OptHubEndpoints } from './endpoints.ts'
-import { asText, request, UnreachableError, withRetries } from './http.ts'
+import { asText } from '../../core/unknown-json.ts'
+import { request, UnreachableError, withRetries } from './http.ts'
 
 /** A token that says what it must not say, or whose signature is wrong. */
 export class UntrustedTokenError extends Error {

@@ -1,5 +1,6 @@
 import { redact } from '../../core/redact.ts'
-import { asRecord, asText, ask } from './http.ts'
+import { asRecord, asText } from '../../core/unknown-json.ts'
+import { ask } from './http.ts'
 
 /** The user pool of an API's accounts, as its /access_info tells. */
 export interface UserPool {

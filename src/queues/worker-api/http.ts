@@ -1,6 +1,7 @@
 import http, { type IncomingMessage } from 'node:http'
 import https from 'node:https'
-import { messageOf, OperatorError } from '../../core/errors.ts'
+import { OperatorError } from '../../core/errors.ts'
+import { parseAnswer, readText, reasonOf } from '../../net/answer.ts'
 import { proxyAgent } from '../../net/proxy.ts'
 
 /** No answer, or one that says to come again: another try may help. Its text holds nothing of what was sent. */
@@ -65,13 +66,13 @@ export async function ask({ method, base, path, headers, json, timeoutMs, signal
       })
       request.on('response', resolve).on('error', reject).end(body)
     })
-    const text = await readText(response, base)
+    const text = await readText(response, MAX_BYTES)
     const status = response.statusCode ?? 0
     if (COME_AGAIN.has(status)) throw new UnreachableError(`${base.host} answered ${status}`, status)
     // A token goes where it was meant to go, and nowhere else.
     if (status >= 300 && status < 400)
       throw new UnreachableError(`${base.host} points elsewhere (${status})`, status)
-    return { status, body: parseJson(text) }
+    return { status, body: parseAnswer(text) }
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof UnreachableError || error instanceof OperatorError) throw error
@@ -97,18 +98,6 @@ export function queryOf(
   return parts.length === 0 ? '' : `?${parts.join('&')}`
 }
 
-/** A value of unknown JSON as a map; empty when it is none. */
-export function asRecord(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : {}
-}
-
-/** A value of unknown JSON as text; undefined when it is none, or empty. */
-export function asText(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined
-}
-
 function encodePath(word: string): string {
   return encodeURIComponent(wellFormed(word)).replaceAll(
     /%(?:2F|3A|40|24|26|2B|2C|3B|3D)/g,
@@ -119,30 +108,4 @@ function encodePath(word: string): string {
 /** Half of a pair of surrogates can't be encoded. */
 function wellFormed(text: string): string {
   return text.replace(/\p{Surrogate}/gu, '\ufffd')
-}
-
-async function readText(response: IncomingMessage, base: URL): Promise<string> {
-  const parts: Uint8Array[] = []
-  let length = 0
-  for await (const part of response as AsyncIterable<Uint8Array>) {
-    length += part.length
-    if (length > MAX_BYTES)
-      throw new UnreachableError(`${base.host} answered with more than ${MAX_BYTES} bytes`)
-    parts.push(part)
-  }
-  return Buffer.concat(parts).toString('utf8')
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // The parser's own message would quote the text, which may hold tokens.
-    return undefined
-  }
-}
-
-/** Of several addresses that were tried the first one's. */
-function reasonOf(error: unknown): string {
-  return messageOf(error instanceof AggregateError ? (error.errors as unknown[])[0] : error)
 }

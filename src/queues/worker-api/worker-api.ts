@@ -2,7 +2,8 @@ import type { Clock } from '../../core/clock.ts'
 import { RetryableError } from '../../core/errors.ts'
 import { fixedBearer, AccountBearer, type Bearer } from './bearer.ts'
 import type { UserPool } from './cognito.ts'
-import { ask, asRecord, asText, pathOf, queryOf, UnreachableError, type Answer, type Call } from './http.ts'
+import { asRecord, asText } from '../../core/unknown-json.ts'
+import { ask, pathOf, queryOf, UnreachableError, type Answer, type Call } from './http.ts'
 import { asSurroundings, isFault, patiently, RefusedError } from './troubles.ts'
 
 /** What a job's status may be told to be. */

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { asRecord } from '../../../core/unknown-json.ts'
 
 /** Environment variables, passed in: only the config room reads the real ones. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -12,17 +13,10 @@ export function dockerConfigFolder(environment: Environment): string {
 }
 
 /** Docker's config.json, `{}` when there is none that can be read. */
-export async function readDockerConfig(environment: Environment): Promise<Record<string, unknown>> {
+export async function readDockerConfig(environment: Environment): Promise<Readonly<Record<string, unknown>>> {
   try {
     return asRecord(JSON.parse(await readFile(join(dockerConfigFolder(environment), 'config.json'), 'utf8')))
   } catch {
     return {}
   }
-}
-
-/** An object of somebody else's file or answer; `{}` for anything that is none. */
-export function asRecord(value: unknown): Record<string, unknown> {
-  return value !== null && typeof value === 'object' && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : {}
 }

@@ -1,7 +1,8 @@
 import type { Logger } from '../../../core/log.ts'
-import { asRecord } from './docker-config.ts'
+import { asRecord } from '../../../core/unknown-json.ts'
 import type { Engine } from './engine.ts'
 import { surroundingError } from './errors.ts'
+import { oncePerEngine, type OncePerEngine } from './once-per-engine.ts'
 
 /** What sort of engine this is. */
 export interface EngineKind {
@@ -19,27 +20,22 @@ export interface EngineKind {
 
 const OLDEST = { Docker: '20.10', Podman: '4.0' }
 
-const kinds = new WeakMap<Engine, Promise<EngineKind>>()
-const rootless = new WeakMap<Engine, Promise<boolean>>()
-
 /** Asks an engine once what it is. RetryableError('engine') when it does not answer; then it is asked again. */
-export async function engineKind(engine: Engine): Promise<EngineKind> {
-  return await once(kinds, engine, async () => {
-    const answer = (await engine.json('GET', '/version')) as VersionAnswer
-    const isPodman = (answer.Components ?? []).some(({ Name }) => /podman/i.test(Name ?? ''))
-    const product = isPodman ? 'Podman' : 'Docker'
-    const { Version: version = '' } = answer
-    const oldest = OLDEST[product]
-    return {
-      product,
-      version: version === '' ? 'unknown' : version,
-      isSupported: isAtLeast(version, oldest),
-      oldest,
-      os: answer.Os ?? '',
-      architecture: answer.Arch ?? '',
-    }
-  })
-}
+export const engineKind = once(async (engine): Promise<EngineKind> => {
+  const answer = (await engine.json('GET', '/version')) as VersionAnswer
+  const isPodman = (answer.Components ?? []).some(({ Name }) => /podman/i.test(Name ?? ''))
+  const product = isPodman ? 'Podman' : 'Docker'
+  const { Version: version = '' } = answer
+  const oldest = OLDEST[product]
+  return {
+    product,
+    version: version === '' ? 'unknown' : version,
+    isSupported: isAtLeast(version, oldest),
+    oldest,
+    os: answer.Os ?? '',
+    architecture: answer.Arch ?? '',
+  }
+})
 
 /** Says in the log what an engine lacks. RetryableError('engine') when it does not answer. */
 export async function warnOfEngine(engine: Engine, log: Logger): Promise<void> {
@@ -51,12 +47,10 @@ export async function warnOfEngine(engine: Engine, log: Logger): Promise<void> {
 }
 
 /** Whether root of a container is the engine's own user outside of it. */
-export async function isRootless(engine: Engine): Promise<boolean> {
-  return await once(rootless, engine, async () => {
-    const { SecurityOptions: options, Rootless: says } = asRecord(await engine.json('GET', '/info'))
-    return says === true || (Array.isArray(options) && options.includes('name=rootless'))
-  })
-}
+export const isRootless = once(async (engine) => {
+  const { SecurityOptions: options, Rootless: says } = asRecord(await engine.json('GET', '/info'))
+  return says === true || (Array.isArray(options) && options.includes('name=rootless'))
+})
 
 interface VersionAnswer {
   Version?: string
@@ -65,19 +59,13 @@ interface VersionAnswer {
   Components?: { Name?: string }[] | null
 }
 
-async function once<T>(
-  known: WeakMap<Engine, Promise<T>>,
-  engine: Engine,
-  ask: () => Promise<T>,
-): Promise<T> {
-  const asked = known.get(engine) ?? ask()
-  known.set(engine, asked)
-  try {
-    return await asked
-  } catch (error) {
-    known.delete(engine)
-    throw surroundingError(error)
-  }
+/** As `oncePerEngine`, with errors that say who can act. */
+function once<T>(ask: (engine: Engine) => Promise<T>): OncePerEngine<T> {
+  return oncePerEngine((engine) =>
+    ask(engine).catch((error: unknown) => {
+      throw surroundingError(error)
+    }),
+  )
 }
 
 function isAtLeast(version: string, oldest: string): boolean {

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
 import { readdir, statfs } from 'node:fs/promises'
 import { freemem, platform } from 'node:os'
+import { unlessAborted } from '../../../core/unless-aborted.ts'
 import type { Engine } from '../api/engine.ts'
 import { engineKind } from '../api/engine-kind.ts'
+import { oncePerEngine } from '../api/once-per-engine.ts'
 import { ownContainer } from './own-container.ts'
 
 /** An engine's data: which they are, and where. */
@@ -15,18 +17,12 @@ export interface EngineData {
   seenAt: string | undefined
 }
 
-const known = new WeakMap<Engine, Promise<EngineData>>()
+const engineDataOf = oncePerEngine(ask)
 
 /** Asks an engine once where its data are. Throws what the engine throws; then it is asked again. */
 export async function engineData(engine: Engine, signal?: AbortSignal): Promise<EngineData> {
-  const asked = known.get(engine) ?? ask(engine, signal)
-  known.set(engine, asked)
-  try {
-    return await asked
-  } catch (error) {
-    known.delete(engine)
-    throw error
-  }
+  const asked = engineDataOf(engine)
+  return await (signal === undefined ? asked : unlessAborted(asked, signal))
 }
 
 /** Bytes that an engine can still write to its data; undefined when that can't be seen from here. */
@@ -64,8 +60,8 @@ interface InfoAnswer {
   DockerRootDir?: string
 }
 
-async function ask(engine: Engine, signal: AbortSignal | undefined): Promise<EngineData> {
-  const info = (await engine.json('GET', '/info', { signal })) as InfoAnswer
+async function ask(engine: Engine): Promise<EngineData> {
+  const info = (await engine.json('GET', '/info')) as InfoAnswer
   const { ID: id = '', Name: name = '', DockerRootDir: root = '' } = info
   // Podman makes a new id for each answer. The root belongs to it, since engines of one machine may share an id.
   const { product } = await engineKind(engine)

@@ -2,8 +2,9 @@ import { realpath } from 'node:fs/promises'
 import { posix } from 'node:path'
 import { EXIT, messageOf, OperatorError } from '../../../core/errors.ts'
 import type { TaskSpec } from '../../executor.ts'
-import { asRecord } from '../api/docker-config.ts'
+import { asRecord } from '../../../core/unknown-json.ts'
 import type { Engine } from '../api/engine.ts'
+import { oncePerEngine } from '../api/once-per-engine.ts'
 import { ownContainer } from './own-container.ts'
 
 /** A folder as this process sees it (`path_base`), and as the engine's machine does (`path_host_base`). */
@@ -18,8 +19,6 @@ interface OwnMount {
   /** Undefined = in memory, so that no other container can have it. */
   from: string | undefined
 }
-
-const mountsOf = new WeakMap<Engine, Promise<readonly OwnMount[] | undefined>>()
 
 /**
  * The spec with the sources of its mounts as the engine's machine sees them: by the rules, else by the mounts of the
@@ -77,18 +76,7 @@ function seen(own: readonly OwnMount[]): string {
 }
 
 /** The mounts of the container that this process is in; undefined when it is in none of this engine's. */
-async function ownMounts(engine: Engine): Promise<readonly OwnMount[] | undefined> {
-  const asked = mountsOf.get(engine) ?? askMounts(engine)
-  mountsOf.set(engine, asked)
-  try {
-    return await asked
-  } catch (error) {
-    mountsOf.delete(engine)
-    throw error
-  }
-}
-
-async function askMounts(engine: Engine): Promise<readonly OwnMount[] | undefined> {
+const ownMounts = oncePerEngine(async (engine): Promise<readonly OwnMount[] | undefined> => {
   const own = await ownContainer(engine)
   if (own === undefined) return undefined
   const inMemory = Object.keys(asRecord(asRecord(own.HostConfig)['Tmpfs']))
@@ -99,4 +87,4 @@ async function askMounts(engine: Engine): Promise<readonly OwnMount[] | undefine
     })),
     ...inMemory.map((at) => ({ at, from: undefined })),
   ]
-}
+})

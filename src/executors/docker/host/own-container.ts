@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { asRecord } from '../api/docker-config.ts'
+import { asRecord } from '../../../core/unknown-json.ts'
 import type { Engine } from '../api/engine.ts'
 import { EngineError } from '../api/errors.ts'
 

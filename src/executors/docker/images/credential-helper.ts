@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { messageOf } from '../../../core/errors.ts'
-import { asRecord, type Environment } from '../api/docker-config.ts'
+import { asRecord } from '../../../core/unknown-json.ts'
+import type { Environment } from '../api/docker-config.ts'
 
 /** What a helper knows of a registry; a token takes the place of name and password. */
 export interface HelperAnswer {

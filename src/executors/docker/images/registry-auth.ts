@@ -1,5 +1,6 @@
 import { askHelper, type HelperOptions } from './credential-helper.ts'
-import { asRecord, readDockerConfig } from '../api/docker-config.ts'
+import { asRecord } from '../../../core/unknown-json.ts'
+import { readDockerConfig } from '../api/docker-config.ts'
 
 /** A login of the runner's own configuration: name and password, or an identity token in place of both. */
 export interface RegistryLogin {

@@ -1,5 +1,5 @@
 import { ownContainer, type OwnContainer } from '../host/own-container.ts'
-import type { Engine } from '../api/engine.ts'
+import { oncePerEngine } from '../api/once-per-engine.ts'
 
 /** How this process gets to a server in a container. */
 export type Reach =
@@ -9,27 +9,14 @@ export type Reach =
   | { how: 'network'; network: string }
   | { how: 'none'; why: string; cure: string }
 
-const known = new WeakMap<Engine, Promise<Reach>>()
-
 /** Finds out once for each engine. Throws what the engine throws; then it is asked again. */
-export async function reachOf(engine: Engine): Promise<Reach> {
-  const asked = known.get(engine) ?? ask(engine)
-  known.set(engine, asked)
-  try {
-    return await asked
-  } catch (error) {
-    known.delete(engine)
-    throw error
-  }
-}
-
-async function ask(engine: Engine): Promise<Reach> {
+export const reachOf = oncePerEngine(async (engine): Promise<Reach> => {
   let own = await ownContainer(engine)
   for (let other = hostOf(own); other !== undefined; other = hostOf(own)) {
     own = (await engine.json('GET', `/containers/${encodeURIComponent(other)}/json`)) as OwnContainer
   }
   return reachFrom(own, engine.label)
-}
+})
 
 /** The container whose network this one has joined. */
 function hostOf(own: OwnContainer | undefined): string | undefined {

@@ -6,6 +6,7 @@ import { archiveOf } from './archive.ts'
 import { labelsOf, type ContainerSpec, type Ownership } from '../container.ts'
 import type { Engine } from '../api/engine.ts'
 import { EngineError } from '../api/errors.ts'
+import { oncePerEngine } from '../api/once-per-engine.ts'
 import { importHolderImage } from '../network/holder-image.ts'
 import type { Removals } from '../removals.ts'
 import { newVolumeMount } from './walls.ts'
@@ -23,7 +24,8 @@ export interface WorkdirServices {
 
 const KIND = 'workdir'
 
-const keeperImages = new WeakMap<Engine, Promise<string | undefined>>()
+/** Asked for once: that costs as much as a part of a start. */
+const keeperImage = oncePerEngine(importHolderImage)
 
 /**
  * Makes a volume in memory, and a container that does nothing but use it: the engine throws away what is in such a volume
@@ -43,7 +45,7 @@ export async function openWorkdir(
     // Without an answer they may be there all the same.
     removals.later(name, { volume: name })
     signal.throwIfAborted()
-    if (error instanceof EngineError && error.status === 404) keeperImages.delete(engine)
+    if (error instanceof EngineError && error.status === 404) keeperImage.forget(engine)
     throw error
   } finally {
     starts.release(place)
@@ -64,18 +66,6 @@ async function startKeeper(
   const body = keeperBody(image, name, spec, await ownership())
   await engine.json('POST', '/containers/create', { query: { name }, body, fresh: true })
   await engine.json('POST', `/containers/${name}/start`, { signal })
-}
-
-/** Asked for once: that costs as much as a part of a start. */
-async function keeperImage(engine: Engine): Promise<string | undefined> {
-  const asked = keeperImages.get(engine) ?? importHolderImage(engine)
-  keeperImages.set(engine, asked)
-  try {
-    return await asked
-  } catch (error) {
-    keeperImages.delete(engine)
-    throw error
-  }
 }
 
 function keeperBody(image: string, name: string, spec: WorkdirSpec, ownership: Ownership): object {
