@@ -25,6 +25,8 @@ export interface WarmPoolOptions {
 
 /** While a job runs its processor is its own: the task for the next one is started after it, or so long after. */
 const RUN_ALONE_MS = 200
+/** A job that follows another one at once comes within this time. */
+const LULL_MS = 50
 /** Parked tasks may give way to another image's when nobody asked for theirs for so long. */
 const STALE_MS = 5000
 const SWEEP_MS = 1000
@@ -113,14 +115,16 @@ class WarmPool {
     shelf.noteJob(this.#o.clock.now())
     const ended = (): void => {
       shelf.running -= 1
-      this.#refill(shelf)
+      // Where the processors have enough to do the next job starts its own container, if it comes at once.
+      if (this.#areProcessorsBusy()) this.#refillLater(shelf, LULL_MS)
+      else this.#refill(shelf)
     }
     try {
       const parked = await this.#take(shelf, signal)
       if (parked !== undefined) {
         // Not waited for: a job is no slower for its container's name.
         this.#track(parked.rename(spec.name))
-        this.#refillLater(shelf)
+        this.#refillLater(shelf, RUN_ALONE_MS)
         return new PooledTask(parked, {
           disposed: ended,
           endedBeforeInput: () => {
@@ -129,7 +133,7 @@ class WarmPool {
         })
       }
       const task = await this.#startCold(spec, signal, onPhase)
-      this.#refillLater(shelf)
+      this.#refillLater(shelf, RUN_ALONE_MS)
       return withEnd(task, ended)
     } catch (error) {
       ended()
@@ -192,13 +196,20 @@ class WarmPool {
     }
   }
 
-  #refillLater(shelf: Shelf): void {
+  #refillLater(shelf: Shelf, ms: number): void {
     this.#o.clock
-      .sleep(RUN_ALONE_MS, this.#closed.signal)
+      .sleep(ms, this.#closed.signal)
       .then(() => {
         this.#refill(shelf)
       })
       .catch(() => undefined)
+  }
+
+  #areProcessorsBusy(): boolean {
+    const { processors = Infinity } = this.#o
+    let running = 0
+    for (const shelf of this.#shelves.values()) running += shelf.running
+    return running >= processors
   }
 
   #refill(shelf: Shelf): void {

@@ -116,9 +116,11 @@ async function fetchKeptImage(
   const key = JSON.stringify([name, limits, gpus, gpuMemoryBytes ?? null])
   const last = images.get(key)
   if (last !== undefined && clock.now() - last.at < KNOWN_MS) return last.image
-  images.delete(key)
   const image = await fetchImage(plan, engine, options)
-  images.set(key, { image, at: clock.now() })
+  const now = clock.now()
+  // Messages may name any number of images in the course of time.
+  for (const [each, { at }] of images) if (now - at >= KNOWN_MS) images.delete(each)
+  images.set(key, { image, at: now })
   return image
 }
 

@@ -301,6 +301,29 @@ describe('a warm pool', () => {
     expect(executor.parked).toHaveLength(3)
   })
 
+  it('leaves the start to the next job itself where the processors are busy and it comes at once', async () => {
+    const { executor, run, clock } = setUp({ slots: 3, processors: 1 })
+    executor.onStart = (task) => {
+      task.onInput = () => undefined
+    }
+    const running = [run(specOf()), run(specOf()), run(specOf())]
+    await clock.advance(10)
+    executor.tasks[0]?.end(0)
+    await running[0]
+    await clock.advance(10)
+    executor.onStart = async (task) => {
+      task.onInput = () => undefined
+      await clock.sleep(100)
+    }
+    running.push(run(specOf()))
+    await clock.advance(150)
+    expect(executor.tasks.filter(({ spec }) => spec.isAhead === true)).toHaveLength(0)
+    await clock.advance(1000)
+    expect(executor.parked).toHaveLength(1)
+    for (const task of executor.tasks.slice(1, 4)) task.end(0)
+    await Promise.all(running)
+  })
+
   it('parks none for which no job will come', async () => {
     const { executor, run, drain } = setUp({ jobs: 2 })
     await run(specOf())
