@@ -13,8 +13,8 @@ import { median } from './measure.ts'
 
 export const IMAGE = 'opthub-runner-bench/problem'
 
-/** A problem as people write them: an interpreter, an import, one line in, one line out. */
-const PROGRAM = `import json, sys, time
+/** A problem as people write them: an interpreter, some imports, one line in, one line out. About 100 ms. */
+const PROGRAM = `import argparse, json, random, sys, time
 variable = json.loads(sys.stdin.readline())
 info = {"cpu_ms": time.process_time() * 1000}
 print(json.dumps({"objective": sum(x * x for x in variable), "constraint": None, "info": info, "feasible": True}))
