@@ -1,6 +1,6 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -117,10 +117,33 @@ export async function startPrivateEngine(options: PrivateEngineOptions = {}): Pr
       // Only an engine can end the containers that its crash has left running.
       if (dockerd.signalCode === 'SIGKILL') dockerd = await launch()
       await end(dockerd, 'SIGTERM')
+      killShims(folder)
       await end(namespaces, 'SIGKILL')
       if (showsDisk) await run('umount', ['-l', `${folder}/d`])
       await rm(folder, { recursive: true, force: true, maxRetries: 5 })
     },
+  }
+}
+
+/** Ends what a crash in the midst of a start has left behind, which no engine knows of: shims, and what they started. */
+function killShims(folder: string): void {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  const shims = pids.filter((pid) => readProc(pid, 'cmdline').includes(`${folder}/e/containerd/`))
+  const children = pids.filter((pid) => shims.includes(/\) \S (\d+)/.exec(readProc(pid, 'stat'))?.[1] ?? ''))
+  for (const pid of [...children, ...shims]) {
+    try {
+      process.kill(Number(pid), 'SIGKILL')
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}
+
+function readProc(pid: string, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8')
+  } catch {
+    return ''
   }
 }
 
