@@ -52,18 +52,22 @@ async function shells(count: number, jobs: number): Promise<void> {
 async function jobsPerSecond(slots: number, jobs: number): Promise<number> {
   const first = FIRST_JOBS_PER_SLOT * slots
   await using stage = await Stage.open()
-  for (let n = 1; n <= first + jobs; n += 1) await stage.submit('Team#1', n)
+  // At both ends of the time all slots are at work: what is under way then is neither lost nor won.
+  const all = first + jobs + slots
+  for (let n = 1; n <= all; n += 1) await stage.submit('Team#1', n)
   const executor = await openExecutor({ slots, warm: 1 })
   let ended = 0
   let since = 0
+  let until = 0
   const jobEnded = (): void => {
     ended += 1
     if (ended === first) since = performance.now()
+    if (ended === first + jobs) until = performance.now()
   }
   try {
     const { queue, store } = stage
-    await work({ queue, store, executor, image: IMAGE, slots, jobs: first + jobs, observer: { jobEnded } })
-    return jobs / ((performance.now() - since) / 1000)
+    await work({ queue, store, executor, image: IMAGE, slots, jobs: all, observer: { jobEnded } })
+    return jobs / ((until - since) / 1000)
   } finally {
     await executor.close()
   }
