@@ -1,6 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { createWriteStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -90,8 +89,10 @@ export class ByteFiles {
       }
     }
     const { signal } = this.#closing
+    // There before the content is read, so that the removal below never comes before the making.
+    const part = await open(`${path}.part`, 'wx', 0o600)
     try {
-      await pipeline(counted, createWriteStream(`${path}.part`, { flags: 'wx', mode: 0o600 }), { signal })
+      await pipeline(counted, part.createWriteStream(), { signal })
       await rename(`${path}.part`, path)
     } catch (error) {
       await this.drop([`${file}.part`])

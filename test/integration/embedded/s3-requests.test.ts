@@ -251,6 +251,24 @@ test('a put whose record can not be written leaves no file to the next opening',
   expect(await reopened.find(Bucket, Key)).toBeUndefined()
 })
 
+test('content that fails at its first byte leaves no file', async () => {
+  const folder = await temporaryFolder()
+  const objects = join(folder, 'objects')
+  const database = await Database.open(join(folder, 'database'))
+  onTestFinished(() => database.close())
+  const store = await ObjectStore.open(database, objects)
+  await store.createBucket(Bucket)
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async function* failing(): AsyncGenerator<Buffer> {
+    throw new Error('cut')
+  }
+  // Whether a file were opened after its removal would be a matter of chance.
+  for (let n = 0; n < 200; n += 1) {
+    expect((await failureOf(store.put(Bucket, Key, failing(), {}))).message).toBe('cut')
+  }
+  expect(await readdir(objects)).toEqual([])
+})
+
 test('a store that closes cuts what is being written, and leaves nothing of it', async () => {
   const folder = await temporaryFolder()
   const objects = join(folder, 'objects')
