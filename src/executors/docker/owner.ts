@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises'
 import { currentProcessId, processState, type ProcessState } from '../../core/process-id.ts'
 import type { Engine } from './api/engine.ts'
 import { EngineError } from './api/errors.ts'
-import { ownContainer } from './host/own-container.ts'
+import { ownContainer, type OwnContainer } from './host/own-container.ts'
 
 /**
- * Who started a container, as its label says it:
- * `process:<boot id>:<pid namespace>:<pid>:<start time>`, or `container:<id>` when the runner itself is in one.
+ * Who started a container, as its label says it: `process:<process id>`, or when the runner itself is in a container
+ * `container:<its id>:<digits of its start time>:<process id>`, since a container that is started again keeps its id.
  */
 export type OwnerId = string
 
@@ -19,14 +19,19 @@ export async function currentOwner(engine: Engine): Promise<OwnerId> {
   // No /proc, so no Linux: nobody can judge it, and its containers go when they are too old.
   if (process === undefined) return `unknown:${crypto.randomUUID()}`
   const container = await ownContainer(engine)
-  return container === undefined ? `process:${process}` : `container:${container.Id}`
+  if (container === undefined) return `process:${process}`
+  return `container:${container.Id}:${digitsOf(container.State.StartedAt)}:${process}`
 }
 
 /** Judges another's owner id. Throws only when the engine can't be asked. */
 export async function ownerState(owner: OwnerId, engine: Engine): Promise<OwnerState> {
   const [form, ...parts] = owner.split(':')
-  if (form === 'container' && parts[0] !== undefined) return await containerState(parts[0], engine)
-  return form === 'process' ? await processState(parts.join(':')) : 'unknown'
+  if (form === 'process') return await processState(parts.join(':'))
+  const [id, startedAt, ...process] = parts
+  if (form !== 'container' || id === undefined) return 'unknown'
+  // From within the same container, and the same run of it, each of its processes can be told from the others.
+  const state = await processState(process.join(':'))
+  return state === 'unknown' ? await containerState(id, startedAt, engine) : state
 }
 
 /** Wall clock of this machine's start in Unix seconds; undefined where there is no /proc. */
@@ -36,12 +41,23 @@ export async function bootTimeSeconds(): Promise<number | undefined> {
   return seconds === undefined ? undefined : Number(seconds)
 }
 
-async function containerState(id: string, engine: Engine): Promise<OwnerState> {
+/** Undefined `startedAt` = any run of it will do: earlier versions did not tell. */
+async function containerState(
+  id: string,
+  startedAt: string | undefined,
+  engine: Engine,
+): Promise<OwnerState> {
   try {
     const answer = await engine.json('GET', `/containers/${encodeURIComponent(id)}/json`)
-    return (answer as { State: { Running: boolean } }).State.Running ? 'alive' : 'dead'
+    const { Running, StartedAt } = (answer as Pick<OwnContainer, 'State'>).State
+    return Running && (startedAt ?? digitsOf(StartedAt)) === digitsOf(StartedAt) ? 'alive' : 'dead'
   } catch (error) {
     if (error instanceof EngineError && error.status === 404) return 'dead'
     throw error
   }
+}
+
+/** Colons part the fields of an owner's id. */
+function digitsOf(date = ''): string {
+  return date.replaceAll(/\D/g, '')
 }

@@ -132,6 +132,27 @@ describe.skipIf(engine === undefined || process.platform !== 'linux')('reap', ()
     expect(await left()).toEqual([runner])
   })
 
+  it('knows a runner in a container from one that was in it before', async () => {
+    const runner = await place({})
+    const state = async (): Promise<string> => {
+      const answer = await engine?.json('GET', `/containers/${runner}/json`)
+      return (answer as { State: { StartedAt: string } }).State.StartedAt.replaceAll(/\D/g, '')
+    }
+    const elsewhere = self.replace(/^process:([^:]+):\d+/, 'process:$1:1').replace('process:', '')
+    await place({ [LABELS.owner]: `container:${runner}:${await state()}:${elsewhere}` })
+    await bench.executor.reap(never)
+    expect(await left()).toHaveLength(2)
+    await engine?.json('POST', `/containers/${runner}/restart`, { query: { t: '0' } })
+    const again = await place({ [LABELS.owner]: `container:${runner}:${await state()}:${elsewhere}` })
+    await bench.executor.reap(never)
+    expect((await left()).sort()).toEqual([runner, again].sort())
+    // One of several in this very container was killed.
+    const killed = self.replace(/^process:/, '').replace(/:\d+:\d+$/, ':999999999:1')
+    await place({ [LABELS.owner]: `container:${runner}:${await state()}:${killed}` })
+    await bench.executor.reap(never)
+    expect((await left()).sort()).toEqual([runner, again].sort())
+  })
+
   it("leaves another host's alone until a day after their age limit", async () => {
     if (engine === undefined) return
     const foreign = self.replace(/^process:[^:]+/, `process:${crypto.randomUUID()}`)

@@ -6,7 +6,7 @@ import { EngineError } from '../api/errors.ts'
 /** What is read of the container that this process is in. */
 export interface OwnContainer {
   Id: string
-  State: { Running: boolean }
+  State: { Running: boolean; StartedAt?: string }
   Mounts?: { Type?: string; Source?: string; Destination: string }[] | null
   HostConfig?: { NetworkMode?: string; Tmpfs?: unknown } | null
   NetworkSettings?: { Networks?: Record<string, { IPAddress?: string }> | null } | null
