@@ -123,13 +123,16 @@ describe('rejudge', () => {
       '00004': '3',
       '00005': '4',
     })
+    // Those that were killed may have sent a message a second time, which finds its result.
+    for (const kind of ['evaluator', 'scorer'] as const) {
+      await expect
+        .poll(() => clients.depth(clients.info.queues[kind]), { timeout: 30_000 })
+        .toEqual({ waiting: 0, inFlight: 0 })
+    }
     await stop(mended)
     // Five results and five flags each, nothing more.
     for (const series of ['Evaluations', 'Scores']) {
       expect(await clients.partition(`${series}#Match#${MATCH}#${TEAM}`)).toHaveLength(10)
-    }
-    for (const kind of ['evaluator', 'scorer'] as const) {
-      expect(await clients.depth(clients.info.queues[kind])).toEqual({ waiting: 0, inFlight: 0 })
     }
     clients.close()
   })
