@@ -37,7 +37,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'files/http': ['interface', 'core', 'net'],
   'files/s3': ['interface', 'core', 'aws'],
   'files/file': ['interface', 'core'],
-  'models/http': ['interface', 'core', 'policy'],
+  'models/http': ['interface', 'core', 'policy', 'net'],
   'models/grpc': ['interface', 'core', 'policy'],
   'models/tokenizers': ['interface', 'core'],
   kinds: ['interface', 'core', 'policy', 'records'],

@@ -1,4 +1,5 @@
 import type { AwsConnection } from '../aws/client-options.ts'
+import { ownUser } from '../config/caller.ts'
 import type { Config } from '../config/schema.ts'
 import type { Probe } from '../core/breaker.ts'
 import { createCleanup, type Cleanup } from '../core/cleanup.ts'
@@ -230,6 +231,7 @@ function inferenceSettings(config: Config): InferenceSettings {
     maxTotalOutputBytes: config.max_total_output,
     strictExit: config.strict_exit,
     maxFileBytes: section.max_file_bytes,
+    user: ownUser(),
     ...(image === undefined ? {} : { image }),
     ...(args === undefined ? {} : { args }),
     ...(network === undefined ? {} : { network }),

@@ -1,14 +1,15 @@
 import { retryPauseMs } from './backoff.ts'
+import { childSignal } from './child-signal.ts'
 import { hasCome, type Clock } from './clock.ts'
 import { LeaseLostError, messageOf } from './errors.ts'
 import type { Logger } from './log.ts'
 
 /** What a lease needs of a delivery (queues/queue.ts has the whole). */
 export interface Renewable {
-  /** Monotonic ms at the start of the receive call: the queue's own clock can't have begun earlier. */
+  /** Monotonic ms at the start of the request that brought it: the queue's own clock can't have begun earlier. */
   readonly receivedAt: number
-  /** Makes the lease end `seconds` from now; LeaseLostError when the queue refuses. `lost` cuts all tries short. */
-  extend(seconds: number, lost: AbortSignal): Promise<void>
+  /** Makes the lease end `seconds` from now; LeaseLostError when the queue refuses. `cut` ends all tries. */
+  extend(seconds: number, cut: AbortSignal): Promise<void>
 }
 
 export interface LeaseOptions {
@@ -22,8 +23,14 @@ export interface LeaseOptions {
   log: Logger
 }
 
+/** A renewal gets as long at least, since a slow answer is better than none. */
+const SHORTEST_RENEWAL_MS = 1000
+
 /** SQS's 12 h from the receive, less five minutes in which the work is wound up. */
 export const MAX_LEASE_MS = (12 * 60 - 5) * 60_000
+
+/** Longest work of a job whose message is held to its end; the rest is for its image, files and compiler. */
+export const LONGEST_JOB_MS = 11 * 3_600_000
 
 /**
  * The time for which a message is provably ours. It is renewed steadily, never doubled, and judged by the monotonic
@@ -96,7 +103,7 @@ export class Lease {
   }
 
   async #beat(): Promise<void> {
-    const { clock, heartbeatMs, visibilitySeconds, log } = this.#options
+    const { clock, heartbeatMs, log } = this.#options
     let failures = 0
     let lastMs = clock.now()
     while (!this.#ended.signal.aborted) {
@@ -121,7 +128,7 @@ export class Lease {
       // Beyond the cap there is nothing to ask for; the watch ends the lease there.
       if (this.#capMs - startMs < 1000) return
       try {
-        await this.#delivery.extend(visibilitySeconds, this.#cut.signal)
+        await this.#renew((this.#deadlineMs - startMs) / 3)
         this.#deadlineMs = this.#deadlineFrom(startMs)
         failures = 0
       } catch (error) {
@@ -130,6 +137,28 @@ export class Lease {
         failures += 1
         log.warn('Renewing the lease failed; trying again', { error: messageOf(error), failures })
       }
+    }
+  }
+
+  /** One renewal, cut after `ms`: one that nobody answers must leave time for others. */
+  async #renew(ms: number): Promise<void> {
+    const { clock, visibilitySeconds } = this.#options
+    const { signal, cut, free } = childSignal(this.#cut.signal)
+    const over = new AbortController()
+    const boundMs = Math.max(ms, SHORTEST_RENEWAL_MS)
+    clock.sleep(boundMs, over.signal).then(
+      () => {
+        cut(new Error(`no answer within ${Math.round(boundMs / 1000)} s`))
+      },
+      () => undefined,
+    )
+    try {
+      await this.#delivery.extend(visibilitySeconds, signal)
+    } catch (error) {
+      throw signal.aborted && !(error instanceof LeaseLostError) ? signal.reason : error
+    } finally {
+      over.abort()
+      free()
     }
   }
 

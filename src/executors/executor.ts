@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import { RetryableError } from '../core/errors.ts'
 
 /**
@@ -171,6 +172,11 @@ export interface Usage {
 
 /** What is to be reached of a task: a TCP port in it, or a unix socket (an absolute path in it, in a folder of its own). */
 export type ServerSpec = { port: number } | { socketPath: string }
+
+/** Whether a path can be that of a socket to be reached: absolute, and in a folder that can be another one's place. */
+export function isSocketPath(path: string): boolean {
+  return posix.isAbsolute(path) && posix.normalize(path) === path && posix.dirname(path) !== '/'
+}
 
 /** Where the server of a task is reached from here. */
 export type Endpoint = { host: string; port: number } | { socketPath: string }

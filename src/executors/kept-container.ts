@@ -59,6 +59,8 @@ export class KeptContainer<S extends OutputListener | undefined> {
   /** Aborted when it is on its way out. */
   readonly #ended = new AbortController()
   readonly #died = new AbortController()
+  /** Aborted at the first of both. */
+  readonly #over = AbortSignal.any([this.#ended.signal, this.#died.signal])
   readonly #keepAlive: IdleTimer
   #starting: Promise<Task> | undefined
   #task: Task | undefined
@@ -73,7 +75,7 @@ export class KeptContainer<S extends OutputListener | undefined> {
     this.#places = new Places((taken) => this.#isOpen && taken < this.#spec.maxConcurrency)
     this.lastUsedAt = services.clock.now()
     // As many wait for it as there are slots.
-    setMaxListeners(0, this.#ended.signal, this.#died.signal)
+    setMaxListeners(0, this.#ended.signal, this.#died.signal, this.#over)
     this.#ready = this.#load()
     this.#ready.catch(() => undefined)
   }
@@ -256,8 +258,7 @@ export class KeptContainer<S extends OutputListener | undefined> {
   }
 
   get #asking(): Asking {
-    const signal = AbortSignal.any([this.#ended.signal, this.#died.signal])
-    return { clock: this.#services.clock, output: this.#output, signal }
+    return { clock: this.#services.clock, output: this.#output, signal: this.#over }
   }
 
   get #taint(): string {

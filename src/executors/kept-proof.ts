@@ -1,3 +1,4 @@
+import { childSignal } from '../core/child-signal.ts'
 import type { Clock } from '../core/clock.ts'
 import { KeptFailure, type KeptSpec, type OutputListener } from './kept.ts'
 import type { Task } from './executor.ts'
@@ -73,12 +74,14 @@ export async function unreadiness<S extends OutputListener | undefined>(
   { clock, signal }: Asking,
   caller: AbortSignal,
 ): Promise<string | undefined> {
+  const both = childSignal(signal, caller)
   try {
-    const both = AbortSignal.any([signal, caller])
-    const answer = await within(clock, ANSWER_MS, both, (each) => isReady(task, each, session))
+    const answer = await within(clock, ANSWER_MS, both.signal, (each) => isReady(task, each, session))
     return answer === 'ready' ? undefined : (answer ?? 'it does not answer')
   } catch (error) {
     caller.throwIfAborted()
     return error instanceof Error ? error.message : String(error)
+  } finally {
+    both.free()
   }
 }

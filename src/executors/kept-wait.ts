@@ -1,3 +1,4 @@
+import { childSignal } from '../core/child-signal.ts'
 import type { Clock } from '../core/clock.ts'
 import { unlessAborted } from '../core/unless-aborted.ts'
 
@@ -14,6 +15,7 @@ export async function within<T>(
   signal.throwIfAborted()
   const over = new AbortController()
   const late = new AbortController()
+  const { signal: both, free } = childSignal(signal, late.signal)
   const timer = clock.sleep(ms, over.signal).then(
     () => {
       late.abort(new Error(`It takes longer than ${ms} ms`))
@@ -23,13 +25,13 @@ export async function within<T>(
     () => undefined,
   )
   try {
-    const working = work(AbortSignal.any([signal, late.signal]))
-    return await unlessAborted(Promise.race([working, timer]), signal)
+    return await unlessAborted(Promise.race([work(both), timer]), signal)
   } catch (error) {
     signal.throwIfAborted()
     if (late.signal.aborted) return undefined
     throw error
   } finally {
     over.abort()
+    free()
   }
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
+import { childSignal } from '../core/child-signal.ts'
 import { FileError, TransientError, type Carrier, type RemoteRequest, type Renew } from './files.ts'
-import { childSignal, withPatience, type Patience } from './retry.ts'
+import { withPatience, type Patience } from './retry.ts'
 
 /** Where read bytes go. */
 export interface Sink {

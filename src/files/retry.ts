@@ -1,4 +1,5 @@
 import { retryPauseMs } from '../core/backoff.ts'
+import { childSignal } from '../core/child-signal.ts'
 import type { Clock } from '../core/clock.ts'
 import { RetryableError } from '../core/errors.ts'
 import { TransientError } from './files.ts'
@@ -46,29 +47,6 @@ export async function withPatience<T>(
       throw new RetryableError('files', failed.message, { cause: failed })
     retry += 1
     await clock.sleep(pauseMs, signal)
-  }
-}
-
-/** A signal that ends with `parent`, or by `cut`; `free` when it is not needed any more. */
-export function childSignal(parent: AbortSignal): {
-  signal: AbortSignal
-  cut: (reason: unknown) => void
-  free: () => void
-} {
-  const own = new AbortController()
-  const follow = (): void => {
-    own.abort(parent.reason)
-  }
-  if (parent.aborted) follow()
-  else parent.addEventListener('abort', follow, { once: true })
-  return {
-    signal: own.signal,
-    cut: (reason) => {
-      own.abort(reason)
-    },
-    free: () => {
-      parent.removeEventListener('abort', follow)
-    },
   }
 }
 

@@ -1,9 +1,9 @@
-import { messageOf } from '../../core/errors.ts'
 import type { JobContext } from '../../core/kind.ts'
 import type { ImageInfo, TaskExit, TaskSpec } from '../../executors/executor.ts'
 import { Tail } from '../../executors/output.ts'
 import { taskName } from '../../executors/run-task.ts'
 import { supervise } from '../../executors/supervise.ts'
+import { ownFolder as ownLeftFolder } from '../left-folder.ts'
 import type { FetcherJob } from './job-specs.ts'
 import type { FetcherServices, Place } from './services.ts'
 
@@ -62,43 +62,14 @@ export async function runContainer(
   }
 }
 
-/** Makes what is in a job's folder this process's own, by the programs of the job's image, as far as it has any. */
+/** Makes what is in a job's folder this process's own. */
 export async function ownFolder(
   { id, image, folder }: Pick<Runnable, 'id' | 'folder'> & { image: string },
   { executor, settings: { user } }: FetcherServices,
   { log }: Pick<JobContext, 'log'>,
 ): Promise<void> {
-  if (user === undefined || user.uid === 0) return
-  const ways = [
-    ['chown', '-R', '-h', `${user.uid}:${user.gid}`, FILES],
-    ['chmod', '-R', 'a+rwX', FILES],
-  ]
-  const signal = AbortSignal.timeout(60_000)
-  for (const [program = '', ...args] of ways) {
-    const spec: TaskSpec = {
-      name: taskName('fetcher', `own-${id.slice(0, 40)}`),
-      kind: 'fetcher',
-      image,
-      entrypoint: [program],
-      command: args,
-      environment: {},
-      mounts: [{ source: folder, target: FILES, readOnly: false }],
-      limits: { network: 'none', user: '0:0' },
-      isUnique: true,
-      keep: false,
-    }
-    try {
-      await using task = await executor.start(spec, signal)
-      const bounds = { input: new Uint8Array(), timeoutMs: Infinity, stopGraceSeconds: 0 }
-      const { exit } = await supervise(task, bounds, () => undefined, signal)
-      if (exit.exitCode === 0) return
-    } catch (error) {
-      log.debug('Making the files of a job ours failed', { program, error: messageOf(error) })
-    }
-  }
-  log.warn('The files that a job has left belong to others, and its image has no program to change that', {
-    folder,
-  })
+  const name = (): string => taskName('fetcher', `own-${id.slice(0, 40)}`)
+  await ownLeftFolder({ folder, image, kind: 'fetcher', name }, user, executor, log)
 }
 
 function specOf(

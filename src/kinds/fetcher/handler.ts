@@ -7,8 +7,9 @@ import { ImageError, type ImageInfo } from '../../executors/executor.ts'
 import { verdictOf } from '../../executors/run-task.ts'
 import { FileError } from '../../files/files.ts'
 import { tellProgress } from '../../files/progress.ts'
+import { removeFolder } from '../left-folder.ts'
 import { ownFolder, runContainer, type Ended } from './container.ts'
-import { makeJobFolder, makeOutputFolders, removeFolder } from './job-folder.ts'
+import { makeJobFolder, makeOutputFolders } from './job-folder.ts'
 import type { FetcherJob, FetcherPayload } from './job-specs.ts'
 import { markFolder } from './leftovers.ts'
 import { listOutputs, skippedText } from './outputs.ts'
@@ -24,20 +25,26 @@ export function createFetcher(services: FetcherServices): Handler<FetcherPayload
     identify: identifyFetcherJob,
 
     prepare: (payload, context) =>
-      settling(payload.id, context, async ({ session, place }) => {
-        await session.enter('preprocessing', context.signal)
-        if ('problem' in payload) throw invalid(payload.problem)
-        const lacking = lackingFor(payload.job.hardware, place)
-        if (lacking !== undefined) throw invalid(`The job needs more than this worker offers: ${lacking}`)
-        return payload.job
+      settling(payload.id, context, async (open) => {
+        await open.session.enter('preprocessing', context.signal)
+        try {
+          if ('problem' in payload) throw invalid(payload.problem)
+          const lacking = lackingFor(payload.job.hardware, open.place)
+          if (lacking === undefined) return payload.job
+          throw invalid(`The job needs more than this worker offers: ${lacking}`)
+        } catch (error) {
+          leaveOnLoss(open, context)
+          throw error
+        }
       }),
 
     run: ({ id }, job, context) =>
-      settling(id, context, async () => {
+      settling(id, context, async (open) => {
         try {
           return await runJob(id, job, services, context)
         } finally {
           context.timeline.markFinished()
+          leaveOnLoss(open, context)
         }
       }),
 
@@ -70,6 +77,15 @@ export function createFetcher(services: FetcherServices): Handler<FetcherPayload
       throw error
     }
   }
+}
+
+/** Lets a job of which nothing runs any more leave its place once it is lost: between two steps no step notices it. */
+function leaveOnLoss(open: OpenJob, { signal }: JobContext): void {
+  function leaveIfLost(): void {
+    if (signal.reason instanceof LeaseLostError) open.leave()
+  }
+  if (signal.aborted) leaveIfLost()
+  else signal.addEventListener('abort', leaveIfLost, { once: true })
 }
 
 /** Who a job is, for logs and container names. */

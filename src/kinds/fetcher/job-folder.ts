@@ -1,4 +1,4 @@
-import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
+import { chmod, lstat, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeParents } from '../../files/paths.ts'
 
@@ -26,18 +26,4 @@ export async function makeOutputFolders(folder: string, paths: readonly string[]
     await makeParents(folder, `${path}/.`)
     await chmod(join(folder, path), OPEN_TO_ALL)
   }
-}
-
-/** Removes a folder with all that is in it; `own` is asked to make it ours where that is refused. */
-export async function removeFolder(folder: string, own: () => Promise<void>): Promise<void> {
-  try {
-    await remove(folder)
-  } catch {
-    await own()
-    await remove(folder)
-  }
-}
-
-async function remove(folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 100 })
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Executor, TaskLimits } from '../../executors/executor.ts'
 import type { Files, RemoteRequest } from '../../files/files.ts'
+import type { FolderUser } from '../left-folder.ts'
 import type { Hardware, OutputType } from './job-specs.ts'
 
 /** What one slot offers, and what its jobs may use. */
@@ -56,8 +57,7 @@ export interface FetcherSettings {
   keep: boolean
   /** Beside those of the place. */
   limits: TaskLimits
-  /** Who this process is to the file system; undefined where users have no numbers. */
-  user: { uid: number; gid: number } | undefined
+  user: FolderUser
 }
 
 /** What a place lacks of what a job needs, in words; undefined = it fits. */

@@ -27,10 +27,8 @@ export type InferenceInput = { plan: InferencePlan } | { outcome: InferenceOutco
 
 /** What one attempt knows of its job besides its input. */
 interface Attempt {
-  /** Its own; whoever writes `starting` later has another, and the result is his. */
+  /** Its own; whoever writes `starting` later has another, and tells of the job from then on. */
   token: string
-  /** Whether the item has that token. */
-  hasBegun: boolean
   /** Writes under way that the result must not overtake. */
   progress: Promise<unknown>
   createdAt: string
@@ -38,9 +36,12 @@ interface Attempt {
   since: number
 }
 
+/** Of two attempts at a time, which two messages of one id make, the first to end has the result. */
 const CONDITION = { unlessStatus: FINAL_INFERENCE_STATUSES, keep: ['CreatedAt'] }
 /** A server may ask for any pause; nobody waits longer for it. */
 const LONGEST_PAUSE_SECONDS = 900
+/** For a server that asks for none. */
+const USUAL_PAUSE_SECONDS = 30
 
 /** Calls models: one answer for each message, kept in one item. */
 export function createInference(
@@ -54,7 +55,6 @@ export function createInference(
     if (known !== undefined) return known
     const attempt: Attempt = {
       token: randomUUID(),
-      hasBegun: false,
       progress: Promise.resolve(),
       createdAt: formatTime(clock.date()),
       since: clock.now(),
@@ -69,11 +69,9 @@ export function createInference(
     const item = underway({ id, attempt: job.attempt, worker, ...attempt }, 'starting')
     job.signal.throwIfAborted()
     job.assertHeld()
-    const outcome = await store.update(item, CONDITION, () => {
+    return await store.update(item, CONDITION, () => {
       job.assertHeld()
     })
-    if (outcome === 'written') attempt.hasBegun = true
-    return outcome
   }
 
   /** Tells that the model is asked; the call does not wait for it, the result does. */
@@ -96,7 +94,7 @@ export function createInference(
     job: JobContext,
   ): Promise<WriteOutcome> {
     const { timeline } = job
-    const { token, hasBegun, createdAt, since, progress } = attemptOf(job)
+    const { token, createdAt, since, progress } = attemptOf(job)
     await progress
     const phases = timeline.phases()
     const metadata = 'request' in message ? message.request.metadata : message.metadata
@@ -112,7 +110,7 @@ export function createInference(
       },
       { ...stored, output: fit('Output', stored.output, job.log) },
     )
-    return await store.update(item, { ...CONDITION, ...(hasBegun ? { token } : {}) }, () => {
+    return await store.update(item, CONDITION, () => {
       job.assertHeld()
     })
   }
@@ -201,15 +199,15 @@ function fitting(outcome: InferenceOutcome, message: InferenceMessage): Inferenc
 
 /** What becomes of a message whose call may go well later. */
 function released(error: TryAgainError, plan: InferencePlan): NotYetError | RetryableError {
-  const { type, message, retryAfterSeconds } = error
-  if (type === 'overloaded' && retryAfterSeconds !== undefined) {
+  const { type, message, retryAfterSeconds = USUAL_PAUSE_SECONDS } = error
+  // The one model of this runner is everybody's; another one is that of this job.
+  const isShared = plan.mode === 'existing' || (plan.mode !== 'oneshot' && plan.kept.isPinned)
+  // Waiting is counted by nobody: what the job's own model says must not buy any number of tries.
+  if (isShared && type === 'overloaded') {
     const seconds = Math.min(Math.max(1, retryAfterSeconds), LONGEST_PAUSE_SECONDS)
     return new NotYetError(`The model is overloaded: ${message}`, seconds, { cause: error })
   }
-  // The one model of this runner is everybody's; another one is that of this job.
-  const isShared = plan.mode === 'existing' || (plan.mode !== 'oneshot' && plan.kept.isPinned)
-  const surrounding = isShared && type !== 'overloaded' ? 'model' : 'container'
-  return new RetryableError(surrounding, `${type}: ${message}`, { cause: error })
+  return new RetryableError(isShared ? 'model' : 'container', `${type}: ${message}`, { cause: error })
 }
 
 function createdAtOf(item: Item | undefined): string | undefined {

@@ -1,13 +1,16 @@
-import { chmod, mkdir, rm } from 'node:fs/promises'
+import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { messageOf } from '../../core/errors.ts'
 import { makeOwnFolder, removeOrphanFolders } from '../../core/own-folder.ts'
 import type { Mount } from '../../executors/executor.ts'
+import { taskName } from '../../executors/run-task.ts'
 import { tellProgress } from '../../files/progress.ts'
+import { ownFolder, removeFolder } from '../left-folder.ts'
 import type { CallOptions } from './execute.ts'
-import type { InferenceRequest } from './message.ts'
+import type { InferencePlan } from './plan.ts'
 import type { InferenceEngine } from './services.ts'
 
-/** The files of one job. Dispose removes them. */
+/** The files of one job. Dispose removes them, and never throws. */
 export interface JobFolder extends AsyncDisposable {
   mounts: readonly Mount[]
   /** Sends what the message wants back. FileError when something of it is not there. */
@@ -23,9 +26,9 @@ let orphans: Promise<void> | undefined
 
 /** Fetches the files of a job; a job without any gets no folder. */
 export async function openJobFolder(
-  { inputs, outputs }: InferenceRequest,
-  { files, settings: { maxFileBytes: maxBytes } }: InferenceEngine,
-  { signal, timeline }: Pick<CallOptions, 'signal' | 'timeline'>,
+  { request: { id, inputs, outputs }, container: { image } }: InferencePlan & { mode: 'oneshot' },
+  { executor, files, settings: { maxFileBytes: maxBytes, user } }: InferenceEngine,
+  { signal, log, timeline }: Pick<CallOptions, 'signal' | 'log' | 'timeline'>,
 ): Promise<JobFolder> {
   if (inputs.length + outputs.length === 0) {
     return { mounts: [], send: () => Promise.resolve(), [Symbol.asyncDispose]: () => Promise.resolve() }
@@ -34,9 +37,19 @@ export async function openJobFolder(
   await Promise.all([...inputs, ...outputs].map(({ url }) => files.assertUsable(url)))
   const base = await makeOwnFolder(PREFIX)
   orphans ??= removeOrphanFolders(PREFIX)
-  const remove = (): Promise<void> => rm(base, { recursive: true, force: true })
+  const folder = join(base, 'files')
+  const name = (): string => taskName('inference', `own-${id.slice(0, 40)}`)
+  const remove = async (): Promise<void> => {
+    try {
+      await removeFolder(base, () =>
+        ownFolder({ folder, image, kind: 'inference', name }, user, executor, log),
+      )
+    } catch (error) {
+      // What has come of the job stands all the same.
+      log.warn("The job's folder could not be removed", { folder: base, error: messageOf(error) })
+    }
+  }
   try {
-    const folder = join(base, 'files')
     await mkdir(folder)
     if (inputs.length > 0) timeline.enter('download')
     await files.download(inputs, folder, { signal, maxBytes, onProgress: tellProgress(timeline) })

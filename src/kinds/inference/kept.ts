@@ -1,8 +1,10 @@
-import type { ImageInfo, TaskSpec } from '../../executors/executor.ts'
+import { childSignal } from '../../core/child-signal.ts'
+import { ImageError, isSocketPath, type ImageInfo, type TaskSpec } from '../../executors/executor.ts'
 import type { CallEnd, KeptCall, KeptSpec } from '../../executors/kept-pool.ts'
 import { taskName } from '../../executors/run-task.ts'
 import { ModelError, type Payload } from '../../models/protocol.ts'
 import type { InferenceOutcome } from '../../records/inference.ts'
+import { shown } from '../fields.ts'
 import { timeBound } from './bounds.ts'
 import type { CallOptions } from './execute.ts'
 import { cutBy, timeoutCut } from './existing.ts'
@@ -41,7 +43,8 @@ export async function callKept(
   onStart?.()
   const since = clock.now()
   using time = timeBound(timeoutMs, timeoutCut(timeoutMs), clock)
-  const bounded = AbortSignal.any([signal, time.signal, call.died])
+  // `died` lives as long as the container.
+  const { signal: bounded, free } = childSignal(signal, time.signal, call.died)
   const more = () => ({
     logsTail: call.logsTail(),
     coldStartMs: call.coldStartMs,
@@ -54,7 +57,8 @@ export async function callKept(
     const outcome = { ...more(), ...told, status: 'succeeded' as const, output, usage }
     call.release('ok')
     return outcome
-  } catch (error) {
+  } catch (thrown) {
+    const error = byGpus(thrown, kept)
     // The call has ended here: what may be over while its container dies is not its time.
     const cut = cutBy(signal, time.signal)
     const known = more()
@@ -63,7 +67,15 @@ export async function callKept(
     const told = { ...known, logsTail: call.logsTail() }
     if (call.died.aborted) return outcomeOf(call.died.reason, told)
     return outcomeOf(cut ?? error, told)
+  } finally {
+    free()
   }
+}
+
+/** A container without GPUs has none to lose, whatever it says: that must not buy the call another try. */
+function byGpus(error: unknown, { gpus }: KeptPlan): unknown {
+  if (gpus > 0 || !(error instanceof ModelError) || error.type !== 'gpu_unavailable') return error
+  return new ModelError('generation', error.message, { cause: error, response: error.response })
 }
 
 /** How the container is to be treated after a call that failed so. */
@@ -140,14 +152,20 @@ export function keptSpec(
   }
 }
 
-/** An image that serves a unix socket says so by a label: then it needs no network. */
+/** An image that serves a unix socket says so by a label: then it needs no network. ImageError when that names none. */
 function servingOf(
-  { server, limits, mayNameSocket }: KeptPlan,
+  { image, server, limits, mayNameSocket }: KeptPlan,
   { labels }: ImageInfo,
   network: 'default' | 'none' = 'none',
 ): Pick<KeptPlan, 'server' | 'limits'> {
   const socketPath = labels?.[SOCKET_LABEL]
   if (!mayNameSocket || socketPath === undefined) return { server, limits }
+  if (!isSocketPath(socketPath)) {
+    throw new ImageError(
+      'not_startable',
+      `Image ${image} can't be started: its label ${SOCKET_LABEL} must be an absolute path in a folder of its own, not ${shown(socketPath)}`,
+    )
+  }
   return { server: { socketPath }, limits: { ...limits, network } }
 }
 

@@ -27,7 +27,7 @@ export async function runOneshot(
   const { clock, executor, settings } = engine
   const { request, timeoutMs } = plan
   const { signal, log, timeline } = options
-  await using folder = await openJobFolder(request, engine, options)
+  await using folder = await openJobFolder(plan, engine, options)
   const bounds = {
     timeoutMs,
     maxLineBytes: settings.maxOutputBytes,

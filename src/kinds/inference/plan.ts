@@ -1,3 +1,4 @@
+import { LONGEST_JOB_MS } from '../../core/lease.ts'
 import type { TaskLimits, TaskSpec } from '../../executors/executor.ts'
 import { RequestError, shown } from '../fields.ts'
 import type { InferenceRequest, Resources } from './message.ts'
@@ -56,6 +57,7 @@ export function planInference(
   isImageAllowed: (image: string, patterns: readonly string[]) => boolean,
 ): InferencePlan {
   const timeoutMs = request.timeoutMs ?? settings.timeoutMs
+  assertInTime('timeout_s', timeoutMs)
   if (settings.existing !== undefined) {
     assertForExisting(request)
     return { request, timeoutMs, mode: 'existing', existing: existingFor(request, settings.existing) }
@@ -64,7 +66,15 @@ export function planInference(
   assertForMode(request, mode)
   const container = containerPlan(request, settings, isImageAllowed)
   if (mode === 'oneshot') return { request, timeoutMs, mode, container: withNetwork(container, settings) }
-  return { request, timeoutMs, mode, kept: keptPlan(container, request, settings, mode) }
+  const kept = keptPlan(container, request, settings, mode)
+  assertInTime('server.startup_timeout_s plus timeout_s', kept.startupTimeoutMs + timeoutMs)
+  return { request, timeoutMs, mode, kept }
+}
+
+/** Its message can't be held for longer. */
+function assertInTime(what: string, ms: number): void {
+  if (ms <= LONGEST_JOB_MS) return
+  throw new RequestError(`${what} is ${ms / 1000}, and at most ${LONGEST_JOB_MS / 1000} is allowed`)
 }
 
 /** The container that the config names, for loading it before any job is there. Undefined where there is none to keep. */

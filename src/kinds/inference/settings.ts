@@ -1,4 +1,5 @@
 import type { Endpoint, TaskLimits } from '../../executors/executor.ts'
+import type { FolderUser } from '../left-folder.ts'
 
 /** How a container is asked. */
 export const MODES = ['oneshot', 'jsonl', 'server'] as const
@@ -63,6 +64,7 @@ export interface InferenceSettings {
   strictExit: boolean
   /** Most bytes of files moved for one job. */
   maxFileBytes: number
+  user?: FolderUser
 }
 
 /** Where a server is that nobody here has started. */

@@ -41,14 +41,18 @@ interface Methods {
   ]
 }
 
+type NetworkEndpoint = Exclude<Endpoint, { socketPath: string }>
+
 /** One channel to a server. The libraries are loaded with the first request. */
 export class KserveService {
-  readonly #endpoint: Endpoint
+  readonly #endpoint: NetworkEndpoint
   readonly #options: ServerOptions
   #open: Promise<Channel> | undefined
   #isClosed = false
 
+  /** A socket file is a container's, and gRPC would follow a link in its place. */
   constructor(endpoint: Endpoint, options: ServerOptions) {
+    if ('socketPath' in endpoint) throw new TypeError('kserve-grpc is for servers that run already')
     this.#endpoint = endpoint
     this.#options = options
   }
@@ -108,14 +112,13 @@ interface Channel {
   metadata: (headers: Readonly<Record<string, string>>) => Metadata
 }
 
-async function openChannel(endpoint: Endpoint, options: ServerOptions): Promise<Channel> {
+async function openChannel(endpoint: NetworkEndpoint, options: ServerOptions): Promise<Channel> {
   const [grpc, loader] = await Promise.all([import('@grpc/grpc-js'), import('@grpc/proto-loader')])
   const packages = loader.fromJSON(KSERVE, { longs: Number, defaults: true, arrays: true })
-  const address = 'socketPath' in endpoint ? `unix:${endpoint.socketPath}` : hostPort(endpoint)
   const credentials =
     options.isTls === true ? grpc.credentials.createSsl() : grpc.credentials.createInsecure()
   return {
-    client: new grpc.Client(address, credentials, {
+    client: new grpc.Client(hostPort(endpoint), credentials, {
       'grpc.enable_http_proxy': 0,
       'grpc.max_receive_message_length': options.maxBytes,
       'grpc.max_send_message_length': -1,
@@ -125,7 +128,7 @@ async function openChannel(endpoint: Endpoint, options: ServerOptions): Promise<
   }
 }
 
-function hostPort({ host, port }: { host: string; port: number }): string {
+function hostPort({ host, port }: NetworkEndpoint): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 

@@ -8,6 +8,7 @@ import {
 import { Agent as TlsAgent, request as httpsRequest } from 'node:https'
 import { messageOf } from '../../core/errors.ts'
 import type { Endpoint } from '../../executors/executor.ts'
+import { SocketFileAgent } from '../../net/socket-file.ts'
 import { ModelError, type ModelResponse, type ServerOptions } from '../protocol.ts'
 
 export interface HttpRequest {
@@ -52,7 +53,9 @@ export class HttpClient {
     this.#endpoint = endpoint
     this.#options = options
     const settings = { keepAlive: true, keepAliveMsecs: PROBE_AFTER_MS, timeout: IDLE_MS }
-    this.#agent = options.isTls === true ? new TlsAgent(settings) : new Agent(settings)
+    // A socket file is a container's: no link that stands in its place may be followed.
+    if ('socketPath' in endpoint) this.#agent = new SocketFileAgent(endpoint.socketPath, settings)
+    else this.#agent = options.isTls === true ? new TlsAgent(settings) : new Agent(settings)
   }
 
   /**

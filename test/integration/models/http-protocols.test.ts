@@ -175,10 +175,10 @@ describe('openai', () => {
     await server.call(call(PROMPT), never)
     await server.call(call(PROMPT), never)
     expect(await errorOf(server.call(call(PROMPT), never))).toMatchObject({ isCut: true })
-    expect(await errorOf(server.call(call(PROMPT), never))).toMatchObject({
-      type: 'model_unavailable',
-      isRetriable: true,
-    })
+    // Its port may outlive its connections for a moment.
+    await expect
+      .poll(() => errorOf(server.call(call(PROMPT), never)))
+      .toMatchObject({ type: 'model_unavailable', isRetriable: true })
   })
 
   it('reads no more than it may of 100 MB', async () => {
@@ -259,7 +259,7 @@ describe('openai', () => {
     expect(seen).toMatchObject({ path: '/base/v1/completions', headers: { authorization: 'k', 'x-a': 'b' } })
   })
 
-  it('speaks over a unix socket', async () => {
+  it.runIf(process.platform === 'linux')('speaks over a unix socket', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'models-'))
     open.push(() => rm(folder, { recursive: true }))
     const { server } = await start('openai', { listen: { path: join(folder, 'm.sock') } })

@@ -252,12 +252,6 @@ describe('gRPC', () => {
       isRetriable: true,
     })
   })
-
-  it('speaks over a unix socket', async () => {
-    const { server } = await start('grpc', { grpc: { path: join(folder, 'grpc.sock') } })
-    expect(await server.readiness(never)).toBe('ready')
-    expect((await server.call(call(completion({})), never)).usage?.promptTokens).toBe(3)
-  })
 })
 
 describe('a tokenizer', () => {

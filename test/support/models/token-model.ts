@@ -5,7 +5,7 @@ import { join } from 'node:path'
 type Inputs = Record<string, { shape: number[]; data: (number | boolean)[] }>
 
 export interface TokenModel extends AsyncDisposable {
-  grpc: { host: string; port: number } | { socketPath: string }
+  grpc: { host: string; port: number }
   http: { host: string; port: number }
   set(settings: object): Promise<void>
   seen(): Promise<(Inputs | 'closed')[]>
@@ -19,12 +19,12 @@ export async function startTokenModel(settings: object): Promise<TokenModel> {
   })
   const [line] = (await once(child.stdout, 'data')) as [Buffer]
   const { grpc, http } = JSON.parse(line.toString()) as {
-    grpc: { port: number } | string
+    grpc: { port: number }
     http: { port: number }
   }
   const base = `http://127.0.0.1:${http.port}`
   return {
-    grpc: typeof grpc === 'string' ? { socketPath: grpc } : { host: '127.0.0.1', port: grpc.port },
+    grpc: { host: '127.0.0.1', port: grpc.port },
     http: { host: '127.0.0.1', port: http.port },
     set: async (changed) => {
       await fetch(`${base}/settings`, { method: 'PUT', body: JSON.stringify(changed) })

@@ -120,17 +120,41 @@ describe('Lease', () => {
         })
       })
     }
-    const { clock } = open(hang)
-    await clock.advance(54_000)
+    const { clock, lease } = open(hang)
+    await clock.advance(30_000)
     expect(signals.map(({ aborted }) => aborted)).toEqual([false])
-    clock.freeze(10_000)
+    clock.freeze(40_000)
+    expect(() => {
+      lease.assertHeld()
+    }).toThrow(LeaseLostError)
     await clock.advance(100_000)
-    expect(signals.map(({ aborted }) => aborted)).toEqual([true])
+    expect(signals.map(({ reason }) => reason as unknown)).toEqual([lease.signal.reason])
     const other = open(hang)
     await other.clock.advance(20_001)
     void other.lease.end()
     await settle()
     expect(signals.map(({ aborted }) => aborted)).toEqual([true, false])
+  })
+
+  it('cuts a renewal that nobody answers, and asks again in time', async () => {
+    let calls = 0
+    const { clock, lease } = open(async (_seconds, cut) => {
+      calls += 1
+      if (calls > 1) return
+      await new Promise<void>((_resolve, reject) => {
+        cut.addEventListener('abort', () => {
+          reject(new Error('cut'))
+        })
+      })
+    })
+    // Asked at 20 s, while 35 s are left: cut at about 32 s.
+    await clock.advance(31_000)
+    expect(calls).toBe(1)
+    await clock.advance(3_000)
+    expect(calls).toBe(2)
+    await clock.advance(200_000)
+    lease.assertHeld()
+    await lease.end()
   })
 
   it('ends at the longest time a message can be held', async () => {

@@ -10,6 +10,7 @@ import {
 } from '../../../src/executors/kept.ts'
 import { createKeptPool } from '../../../src/executors/kept-pool.ts'
 import { ManualClock, settle } from '../../support/manual-clock.ts'
+import { signalTraces } from '../../support/signal-traces.ts'
 import { FakeExecutor, fakeOf, keptSpec, recordingLog, type FakeTask } from './kept-fakes.ts'
 
 const never = new AbortController().signal
@@ -486,6 +487,23 @@ describe('ensureReady', () => {
     expect(task().isDisposed).toBe(true)
     await pool.ensureReady(keptSpec('a'), never)
     expect(executor.tasks).toHaveLength(2)
+  })
+})
+
+describe('the signals of a container', () => {
+  it('keep nothing of questions and calls that are over', async () => {
+    const call = await pool.acquire(keptSpec('a', { maxConcurrency: 2 }), never)
+    const traces = signalTraces(call.died)
+    for (let n = 0; n < 3; n += 1) {
+      await pool.ensureReady(keptSpec('a', { maxConcurrency: 2 }), never)
+      const other = await pool.acquire(keptSpec('a', { maxConcurrency: 2 }), never)
+      other.release('ok')
+    }
+    expect(signalTraces(call.died)).toBe(traces)
+    call.release('abandoned')
+    await settle()
+    expect(state()).toEqual(['ready'])
+    expect(signalTraces(call.died)).toBe(traces)
   })
 })
 

@@ -1,9 +1,9 @@
-import { chmod, mkdir, open, rm, type FileHandle } from 'node:fs/promises'
+import { chmod, mkdir, rm } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import { platform } from 'node:process'
 import { EXIT, OperatorError, RetryableError } from '../../../core/errors.ts'
 import { makeOwnFolder, removeOrphanFolders } from '../../../core/own-folder.ts'
-import type { Endpoint, TaskSpec } from '../../executor.ts'
+import { isSocketPath, type Endpoint, type TaskSpec } from '../../executor.ts'
 import type { Engine } from '../api/engine.ts'
 import type { ContainerSpec } from '../container.ts'
 import { reachOf } from './reach.ts'
@@ -20,10 +20,8 @@ export interface Serving {
   close(): Promise<void>
 }
 
-/** Begins the names of our folders. Short: the path of a socket has little room. */
+/** Begins the names of our folders. */
 const PREFIX = 'opthub-s-'
-/** Longest path of a unix socket, in bytes, on Linux; others have a few less. */
-const LONGEST_SOCKET_PATH = 107
 
 /**
  * Runs `begin` with what the container needs so that its server can be reached; without a server with the spec as it is.
@@ -106,44 +104,31 @@ function addressIn({ NetworkSettings }: Inspected, network: string, port: number
 
 /** A folder that only we can get to, and in it the one that the container sees. */
 async function serveSocket(spec: ContainerSpec, path: string): Promise<ContainerSpec & { serving: Serving }> {
-  const target = posix.dirname(path)
   const what = `A server in a container can't be reached at ${path}`
-  if (!posix.isAbsolute(path) || posix.normalize(path) !== path || target === '/') {
+  if (!isSocketPath(path)) {
     const why = 'that is not an absolute path in a folder of its own'
     throw new OperatorError(what, why, 'Name one such as /run/model/model.sock.', EXIT.config)
   }
+  if (platform !== 'linux') {
+    const hint = 'Let it serve a port.'
+    throw new OperatorError(what, 'no unix socket of a container is reached from here', hint, EXIT.config)
+  }
   const folder = await makeOwnFolder(PREFIX)
   const source = join(folder, 'r')
-  let handle: FileHandle | undefined
   const close = async (): Promise<void> => {
-    await handle?.close().catch(() => undefined)
-    handle = undefined
     // What another user has made in there, in folders of his own, is left.
     await rm(folder, { recursive: true, force: true }).catch(() => undefined)
   }
-  let socketPath = join(source, posix.basename(path))
   try {
     await mkdir(source)
     // Whoever the program in there is. Nobody else here gets through the folder around it.
     await chmod(source, 0o777)
-    if (isTooLong(socketPath) && platform === 'linux') {
-      // A short way to the same folder, as long as it is open.
-      handle = await open(source)
-      socketPath = `/proc/self/fd/${handle.fd}/${posix.basename(path)}`
-    }
-    if (isTooLong(socketPath)) {
-      const hint = 'Let TMPDIR name a folder with a shorter path, or give the socket a shorter name.'
-      throw new OperatorError(what, `its path here is too long: ${socketPath}`, hint, EXIT.config)
-    }
   } catch (error) {
     await close()
     throw error
   }
+  const socketPath = join(source, posix.basename(path))
   const serving: Serving = { endpoint: () => Promise.resolve({ socketPath }), close }
-  const mounts = [...(spec.mounts ?? []), { source, target, readOnly: false }]
+  const mounts = [...(spec.mounts ?? []), { source, target: posix.dirname(path), readOnly: false }]
   return { ...spec, mounts, serving }
-}
-
-function isTooLong(socketPath: string): boolean {
-  return Buffer.byteLength(socketPath) > LONGEST_SOCKET_PATH
 }

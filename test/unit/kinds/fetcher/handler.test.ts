@@ -34,6 +34,8 @@ class World {
   hasLeft = false
   downloadError: Error | undefined
   uploadError: Error | undefined
+  onUpload: () => void = () => undefined
+  assertHeld: () => void = () => undefined
   readonly open: OpenJob = {
     place: PLACE,
     leave: () => {
@@ -69,6 +71,7 @@ class World {
           const request = await renew?.(this.abort.signal)
           this.sent.push(`${request?.url ?? ''} ${(await stat(join(folder, path))).size}`)
         }
+        this.onUpload()
         return []
       },
     }
@@ -86,7 +89,9 @@ class World {
     const context: JobContext = {
       attempt: 1,
       signal: this.abort.signal,
-      assertHeld: () => undefined,
+      assertHeld: () => {
+        this.assertHeld()
+      },
       log: createLogger(() => undefined),
       timeline: new Timeline(this.clock),
     }
@@ -231,6 +236,7 @@ describe('a job with files', () => {
     const running = world.run({ files_up: { output: 'out' } }).catch((error: unknown) => error)
     await expect.poll(() => world.executor.present.size).toBe(1)
     world.abort.abort(reason)
+    expect(world.hasLeft).toBe(false)
     expect(await running).toBe(reason)
     expect(world.executor.present.size).toBe(0)
     expect(world.told).toEqual(['preprocessing', 'running'])
@@ -238,5 +244,26 @@ describe('a job with files', () => {
     expect(world.hasLeft).toBe(hasLeft)
     expect(world.open.session.why).toMatch(why)
     expect(await readdir(base)).toEqual([])
+  })
+
+  it('leaves its place when it is lost after its program has ended, before its result is told', async () => {
+    const lost = new LeaseLostError('deleted')
+    const cleaning = new World(() => ({}))
+    cleaning.onUpload = () => {
+      cleaning.abort.abort(lost)
+    }
+    await expect(cleaning.run()).rejects.toBe(lost)
+    expect(cleaning.told).toEqual(['preprocessing', 'running', 'postprocessing'])
+    expect(cleaning.hasLeft).toBe(true)
+    // A lease that ran out while the process was frozen is noticed by whoever asks for it.
+    for (const hardware of [{}, { memory: 513 }]) {
+      const frozen = new World(() => ({}))
+      frozen.assertHeld = () => {
+        frozen.abort.abort(lost)
+        throw lost
+      }
+      await expect(frozen.run({}, hardware)).rejects.toBe(lost)
+      expect(frozen.hasLeft).toBe(true)
+    }
   })
 })
