@@ -116,7 +116,7 @@ async function runSteps(
   if (compile !== undefined) {
     const silent = { ...options, onOutput: undefined }
     const compiled = await byFault(plan, () => runBlamed(plan, compile, workdir, engine, silent))
-    assertCompiler(plan, compiled)
+    await assertCompiler(plan, compile, compiled, engine, options)
     const failure = compileFailure(compiled)
     if (failure !== undefined)
       return { ...base, ...programFields(compiled), ...failure, sandbox: sandbox(false) }

@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import { messageOf, RetryableError } from '../../core/errors.ts'
 import { tailLines } from '../../core/text.ts'
 import { ImageError, type Workdir } from '../../executors/executor.ts'
@@ -8,7 +9,7 @@ import type { Plan, Step } from './plan.ts'
 import { runStep, type StepOptions } from './run-step.ts'
 import type { CodeExecEngine } from './services.ts'
 import { LIMIT_NAMES } from './settings.ts'
-import { STUBS } from './stubs.ts'
+import { shellStub, STUBS, WRITER } from './stubs.ts'
 
 const NAME_ANOTHER = 'Name an image that has it in code_exec.languages.'
 
@@ -77,9 +78,21 @@ export async function assertUsable(
   if (isCommandMissing(tried)) throw lacking(plan, result)
 }
 
-/** Throws ImageError when the compiler is not in the image: no program has a say in that. */
-export function assertCompiler(plan: Plan, result: ProgramResult): void {
-  if (isCommandMissing(result)) throw lacking(plan, result)
+/**
+ * Throws ImageError when the compiler is not in the image. The step may say so of what the job's own files call: so it is
+ * asked again without these.
+ */
+export async function assertCompiler(
+  plan: Plan,
+  compile: Step,
+  result: ProgramResult,
+  engine: CodeExecEngine,
+  { signal, log }: StepOptions,
+): Promise<void> {
+  if (!isCommandMissing(result)) return
+  const trial = { ...compile, input: compilerAlone(plan, engine), limits: engine.settings.limits }
+  const tried = await runStep(plan, trial, undefined, engine, { signal, log })
+  if (isCommandMissing(tried)) throw lacking(plan, tried)
 }
 
 function isCommandMissing({ exitCode, killedFor }: ProgramResult): boolean {
@@ -92,6 +105,14 @@ function trialStep({ run, language: name = '' }: Plan, { settings }: CodeExecEng
   const nothing = { code: '', file, files: [], args: [], env: {} }
   const input = stub === undefined ? Buffer.alloc(0) : STUBS[stub].frame(nothing)
   return { ...run, env: {}, input, bound: [], limits: settings.limits, isCommon: false }
+}
+
+/** For its shell: the compiler without arguments or a source, or nothing where that is a file of the job's. */
+function compilerAlone({ language: name = '' }: Plan, { settings }: CodeExecEngine): Buffer {
+  const { compile: [compiler = ''] = [], file = 'code' } = settings.languages[name] ?? {}
+  const isJobs = compiler.includes('/') && !posix.isAbsolute(compiler)
+  if (isJobs) return WRITER.frame([])
+  return shellStub([compiler]).frame({ code: '', file, files: [], args: [], env: {} })
 }
 
 function lacking({ image, language = '' }: Plan, { stderr }: ProgramResult): ImageError {

@@ -27,15 +27,14 @@ export type CodeExecInput = { plan: Plan; image: ImageInfo } | { outcome: CodeEx
 
 /** What one attempt knows of its job besides its input. */
 interface Attempt {
-  /** Its own; whoever writes `running` later has another, and the result is his. */
+  /** Its own: by it a write whose answer was lost is known again. */
   token: string
-  /** Whether the item has that token. */
-  hasBegun: boolean
   createdAt: string
   /** Monotonic ms. */
   since: number
 }
 
+/** Of two attempts at a time, which two messages of one id make, the first to end has the result. */
 const CONDITION = { unlessStatus: FINAL_STATUSES }
 
 /** Runs code that nobody trusts, once, and keeps what came of it in one item. */
@@ -51,7 +50,7 @@ export function createCodeExec(
     const known = attempts.get(job)
     if (known !== undefined) return known
     const now = clock.date()
-    const attempt = { token: randomUUID(), hasBegun: false, createdAt: formatTime(now), since: clock.now() }
+    const attempt = { token: randomUUID(), createdAt: formatTime(now), since: clock.now() }
     attempts.set(job, attempt)
     return attempt
   }
@@ -62,11 +61,9 @@ export function createCodeExec(
     const item = runningItem({ id, attempt: job.attempt, ...attempt }, clock.date())
     job.signal.throwIfAborted()
     job.assertHeld()
-    const outcome = await store.update(item, CONDITION, () => {
+    return await store.update(item, CONDITION, () => {
       job.assertHeld()
     })
-    if (outcome === 'written') attempt.hasBegun = true
-    return outcome
   }
 
   async function finish(
@@ -75,7 +72,7 @@ export function createCodeExec(
     job: JobContext,
   ): Promise<WriteOutcome> {
     const { timeline } = job
-    const { token, hasBegun, createdAt, since } = attemptOf(job)
+    const { token, createdAt, since } = attemptOf(job)
     const { startedAt } = timeline
     const finishedAt = timeline.finishedAt ?? clock.date()
     const handledMs = clock.now() - since
@@ -91,7 +88,7 @@ export function createCodeExec(
       },
       outcome,
     )
-    return await store.update(item, { ...CONDITION, ...(hasBegun ? { token } : {}) }, () => {
+    return await store.update(item, CONDITION, () => {
       job.assertHeld()
     })
   }

@@ -1,7 +1,6 @@
 import { mkdir, open, rm, writeFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
-import { messageOf, RetryableError } from '../../core/errors.ts'
-import { makeOwnFolder, removeOrphanFolders } from '../../core/own-folder.ts'
+import { diskError, makeOwnFolder, removeOrphanFolders } from '../../core/own-folder.ts'
 import { FileError, type Files, type OutputFile, type SentFile } from '../../files/files.ts'
 import { codeOf, pathProblem } from '../../files/paths.ts'
 import type { PrintedOutput, SkippedArtifact } from '../../records/code-exec.ts'
@@ -22,7 +21,7 @@ const PRINTS = Object.entries(PRINTED) as [keyof typeof PRINTED, 'stdout' | 'std
 const PREFIX = 'opthub-runner-outputs-'
 const MOST_ENTRIES = 10_000
 const UNNAMABLE = new Set(['ENAMETOOLONG', 'EILSEQ', 'EINVAL'])
-const FULL = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO'])
+const WHAT = 'the outputs of a job'
 
 /** Looked for once, behind the first job's back. */
 let orphans: Promise<void> | undefined
@@ -96,20 +95,20 @@ export class OutputFolder implements AsyncDisposable {
       if (codeOf(error) === 'EEXIST' || codeOf(error) === 'ENOTDIR') return 'its name is there twice'
       if (UNNAMABLE.has(codeOf(error))) return 'this machine has no such names'
       await rm(target, { force: true })
-      if (!FULL.has(codeOf(error))) throw error
-      throw new RetryableError('disk', `the outputs of a job can't be kept: ${messageOf(error)}`, {
-        cause: error,
-      })
+      throw diskError(error, WHAT)
     }
     this.#left -= size
     this.#files.add(path)
     return undefined
   }
 
-  /** Takes in what the program has printed, where that is an output. */
+  /** Takes in what the program has printed, where that is an output. RetryableError('disk') as for `take`. */
   async takePrinted(printed: { stdout: PrintedOutput; stderr: PrintedOutput }): Promise<void> {
     for (const [path, name] of PRINTS) {
-      if (this.isNamed(path)) await writeFile(join(this.#base, name), printed[name].bytes)
+      if (!this.isNamed(path)) continue
+      await writeFile(join(this.#base, name), printed[name].bytes).catch((error: unknown) => {
+        throw diskError(error, WHAT)
+      })
     }
   }
 

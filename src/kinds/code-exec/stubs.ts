@@ -139,12 +139,17 @@ export const WRITER = {
   frame: (files: readonly File[]): Buffer => shellScript(files, ['exit 0']),
 }
 
+/** Variables that shells set for themselves: an `export` of them may end the one that runs the stub. */
+const SHELLS_OWN = new Set(['BASHOPTS', 'BASH_VERSINFO', 'EUID', 'OPTIND', 'PPID', 'SHELLOPTS', 'UID'])
+
 function shellFrame({ code, file, files, args, env }: Frame, command: readonly string[]): Buffer {
+  const given = Object.entries(env).filter(([name]) => !SHELLS_OWN.has(name))
   return shellScript(
     [...files, { path: file, content: Buffer.from(code) }],
     [
-      ...Object.entries(env).map(([name, value]) => `export ${name}=${quote(value)}`),
+      // First: a variable of the job may have this name.
       'unset f',
+      ...given.map(([name, value]) => `export ${name}=${quote(value)}`),
       `exec ${[...command, ...args].map(quote).join(' ')}`,
     ],
   )

@@ -143,6 +143,18 @@ describe.skipIf(!isRunnable)('programs', () => {
       { oomKilled: true, exitCode: 0 },
     ],
     ['an error', { code: 'raise ValueError("no")' }, 'runtime_error', { exitCode: 1 }],
+    [
+      'a build that calls what is not there',
+      { language: 'script', code: 'nosuch' },
+      'compile_error',
+      { exitCode: 127 },
+    ],
+    [
+      'a build by a file that can not be run',
+      { language: 'ownScript', code: 'true' },
+      'compile_error',
+      { exitCode: 126 },
+    ],
     ['no compiler', { language: 'c', code: 'nothing' }, 'compile_error', { exitCode: 1 }],
   ])('that end by %s', async (_, fields, status, more) => {
     expect(await sandbox.run(fields)).toMatchObject({ status, ...more })
@@ -256,6 +268,12 @@ describe.skipIf(!isRunnable)('programs', () => {
         shown(await sandbox.run({ image: NODE_IMAGE, command: ['node', '-p', '1'] }, {}, elsewhere)),
       ).toEqual(success('1\n'))
     }
+  })
+
+  test('whose compiler is not in the image wait for another image', async () => {
+    await expect(sandbox.run({ language: 'lacking', code: '' })).rejects.toThrow(
+      /language lacking can not be used: .*nosuchcompiler.*not found/,
+    )
   })
 
   test('that are compiled or bound leave artifacts too', async () => {

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { makeOwnFolder, removeOrphanFolders } from '../../../src/core/own-folder.ts'
+import { RetryableError } from '../../../src/core/errors.ts'
+import { diskError, makeOwnFolder, removeOrphanFolders } from '../../../src/core/own-folder.ts'
 import { currentProcessId } from '../../../src/core/process-id.ts'
 
 test('a folder lives as long as its process', async () => {
@@ -24,4 +25,15 @@ test('a folder lives as long as its process', async () => {
   } finally {
     for (const folder of [own, dead, strange]) await rm(folder, { recursive: true, force: true })
   }
+})
+
+test('a machine without room is no fault of a job', () => {
+  for (const code of ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO']) {
+    const cause = Object.assign(new Error('no room'), { code })
+    const error = diskError(cause, 'a file')
+    expect(error).toBeInstanceOf(RetryableError)
+    expect(error).toMatchObject({ surrounding: 'disk', message: "a file can't be kept: no room", cause })
+  }
+  for (const other of [Object.assign(new Error('x'), { code: 'ENOENT' }), new Error('x'), 'x'])
+    expect(diskError(other, 'a file')).toBe(other)
 })

@@ -12,7 +12,7 @@ import { requestCancel } from '../../../../src/kinds/cancel.ts'
 import { codeExecKey, FINAL_STATUSES } from '../../../../src/records/code-exec.ts'
 import type { Item } from '../../../../src/stores/store.ts'
 import type { Script } from '../../../support/scripted-executor.ts'
-import { createWorld } from './harness.ts'
+import { createWorld, SETTINGS } from './harness.ts'
 
 const hello: Script = () => ({ stdout: 'hi\n', stderr: 'warn\n' })
 
@@ -269,17 +269,30 @@ describe('exactly one result', () => {
     expect(world.item()?.['Token']).not.toBe('x')
   })
 
-  test('a runner that has lost the job to another writes nothing', async () => {
+  test('two messages of one id that are worked on at the same time: who is done first counts', async () => {
+    let second: ReturnType<typeof world.deliver> | undefined
+    let finishSecond: () => void = () => undefined
+    const isFirstDone = new Promise<void>((resolve) => (finishSecond = resolve))
     const world = createWorld({
-      py: () => {
-        const item = world.item() ?? {}
-        expect(item).toMatchObject({ Status: 'running', Token: expect.any(String) as string })
-        world.store.add({ ...item, Token: 'another' })
-        return { stdout: 'late' }
+      py: async () => {
+        if (second === undefined) {
+          const begun = world.item()?.['Token']
+          second = world.deliver({})
+          await expect.poll(() => world.executor.started.length).toBe(2)
+          expect(world.item()).toMatchObject({ Status: 'running' })
+          expect(world.item()?.['Token']).not.toBe(begun)
+          return { stdout: 'first' }
+        }
+        await isFirstDone
+        return { stdout: 'second' }
       },
     })
-    await expect(world.deliver({})).rejects.toBeInstanceOf(LeaseLostError)
-    expect(world.item()).toMatchObject({ Status: 'running', Token: 'another' })
+    expect(await world.deliver({})).toBe('succeeded')
+    const stored = world.item()
+    expect(plain(stored)).toMatchObject({ Status: 'success', Stdout: 'first' })
+    finishSecond()
+    expect(await second).toBe('settled')
+    expect(world.item()).toEqual(stored)
     expect(world.executor.present.size).toBe(0)
   })
 
@@ -428,6 +441,28 @@ describe('a language whose image is not there', () => {
     expect(plain(lying.item())).toMatchObject({ Status: 'runtime_error', ExitCode: 127 })
     const compiler = createWorld({ gcc: () => ({ exitCode: 127, stderr: 'sh: gcc: not found' }) })
     await expect(compiler.deliver({ language: 'c' })).rejects.toThrow(/sh: gcc: not found/)
+  })
+
+  test('that lacks its compiler is told from a job that calls what is not there', async () => {
+    const job = { exitCode: 127, stderr: 'build.sh: line 1: nosuch: not found' }
+    const script = { image: 'own', file: 'build.sh', compile: ['./build.sh'], command: ['./program'] }
+    for (const [language, trial] of [
+      ['c', { exitCode: 1, stderr: 'no input files' }],
+      ['script', {}],
+    ] as const) {
+      let runs = 0
+      const run: Script = () => ((runs += 1) === 1 ? job : trial)
+      const world = createWorld({ gcc: run, own: run }, { languages: { ...SETTINGS.languages, script } })
+      await world.deliver({ language })
+      expect(plain(world.item())).toMatchObject({
+        Status: 'compile_error',
+        ExitCode: 127,
+        Stderr: job.stderr,
+      })
+      expect(runs).toBe(2)
+    }
+    const lacking = createWorld({ own: () => job }, { languages: { script } })
+    await expect(lacking.deliver({ language: 'script' })).rejects.toBeInstanceOf(NotYetError)
   })
 
   test('a machine that is too small leaves the job to another', async () => {

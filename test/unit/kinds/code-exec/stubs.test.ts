@@ -229,6 +229,13 @@ describe.each(['sh', 'bash', 'busybox'])('bash, started by %s', (shell) => {
     })
   })
 
+  test('has its environment whatever the names in it are to a shell', async () => {
+    const own = { BASHOPTS: '', BASH_VERSINFO: '', EUID: '7', OPTIND: 'x', PPID: '', SHELLOPTS: '', UID: '7' }
+    const env = { ...own, f: 'é', IFS: 'x', PATH: process.env['PATH'] ?? '', Z: 'last' }
+    const { code, stdout, stderr } = await run('bash', { code: 'echo "$f|$Z"', env }, '', command)
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'é|last\n', stderr: '' })
+  })
+
   test('gets files of any length', async () => {
     const lengths = [0, 1, 65_536, 65_537, 3_000_000]
     const files = lengths.map((length, n) => ({ path: `f${String(n)}`, content: Buffer.alloc(length, 'é') }))
