@@ -6,14 +6,23 @@ import { asRecord } from '../../../core/unknown-json.ts'
 import type { Engine } from '../api/engine.ts'
 import { engineKind } from '../api/engine-kind.ts'
 import { EngineError } from '../api/errors.ts'
+import { oncePerEngine } from '../api/once-per-engine.ts'
 
 /** How a container gets its GPUs: by a device request, by the `nvidia` runtime, or as devices of the CDI. */
 export type GpuMode = 'device' | 'runtime' | 'cdi'
 
 const RUNTIME = 'nvidia'
 const VISIBLE = 'NVIDIA_VISIBLE_DEVICES'
+/** NVIDIA's own word for a container that gets none. */
+const NO_GPU = 'void'
 const CURE =
   'Install the NVIDIA container toolkit on the machine of the engine, run `nvidia-ctk runtime configure --runtime=docker`, and restart Docker.'
+
+/** What runs a container that names no runtime; empty when the engine does not say. */
+const defaultRuntime = oncePerEngine(async (engine) => {
+  const { DefaultRuntime: name } = asRecord(await engine.json('GET', '/info'))
+  return typeof name === 'string' ? name : ''
+})
 
 /** Hands over GPUs, in the way that works on this engine. */
 export class GpuHandover {
@@ -35,7 +44,7 @@ export class GpuHandover {
    */
   async start<T>(spec: TaskSpec, begin: (spec: ContainerSpec) => Promise<T>): Promise<T> {
     const { gpus } = spec
-    if (gpus === undefined || gpus === 0) return await begin(spec)
+    if (gpus === undefined || gpus === 0) return await begin(await this.#withoutGpus(spec))
     if (typeof gpus !== 'object') throw new Error('GPUs are handed over by their UUIDs')
     if ((await engineKind(this.#engine)).product === 'Podman') {
       throw new UnfitError('Podman silently ignores requests for GPUs: jobs that need one run on Docker only')
@@ -60,6 +69,17 @@ export class GpuHandover {
       }
     }
     throw new UnfitError(`Docker can't hand over GPUs: ${messageOf(refusal)}. ${CURE}`, { cause: refusal })
+  }
+
+  /**
+   * NVIDIA's runtime gives each container the GPUs that its environment names. Images of CUDA name all, and thus those
+   * that other jobs have for themselves.
+   */
+  async #withoutGpus(spec: TaskSpec): Promise<ContainerSpec> {
+    if (VISIBLE in spec.environment) return spec
+    const runtime = spec.limits.runtime ?? (await defaultRuntime(this.#engine))
+    if (!runtime.startsWith(RUNTIME)) return spec
+    return { ...spec, environment: { ...spec.environment, [VISIBLE]: NO_GPU } }
   }
 
   async #modes({ limits }: TaskSpec): Promise<readonly GpuMode[]> {
@@ -97,7 +117,8 @@ function withGpus(spec: TaskSpec, uuids: readonly string[], mode: GpuMode): Cont
     case 'cdi':
       return {
         ...spec,
-        environment,
+        // The devices come by themselves; the runtime is to add none.
+        environment: { ...environment, [VISIBLE]: NO_GPU },
         deviceRequests: [{ Driver: 'cdi', DeviceIDs: uuids.map((uuid) => `nvidia.com/gpu=${uuid}`) }],
       }
   }

@@ -47,6 +47,8 @@ export interface ImagesOptions {
 /** Tries of a pull that fails by the network, and the first pause between two. */
 const TRIES = 4
 const FIRST_PAUSE_MS = 1000
+/** Names of images are foreign words: no more of them are remembered. */
+const MOST_REMEMBERED = 1000
 
 interface Pull {
   done: Promise<void>
@@ -67,9 +69,9 @@ export class Images {
   /** Clock.now of the last answer or refusal of the registry. */
   readonly #checkedAt = new Map<string, number>()
   /** What was had once, as it was asked for. */
-  readonly #had = new Set<string>()
+  readonly #had = new Map<string, true>()
   /** What was warned of, and is not to fill the log. */
-  readonly #said = new Set<string>()
+  readonly #said = new Map<string, true>()
 
   constructor(options: ImagesOptions) {
     this.#o = options
@@ -84,7 +86,7 @@ export class Images {
   /** Makes the image present by the policy; ImageError or RetryableError when it can't be had. */
   async ensure(image: string, platform: string | undefined, signal: AbortSignal): Promise<ImageInfo> {
     const info = await this.#find(image, platform, signal)
-    this.#had.add(image)
+    remember(this.#had, image, true)
     return info
   }
 
@@ -164,7 +166,7 @@ export class Images {
   #warnOnce(key: string, text: string, fields: Record<string, unknown>): void {
     if (this.#said.has(key)) this.#o.log.debug(text, fields)
     else this.#o.log.warn(text, fields)
-    this.#said.add(key)
+    remember(this.#said, key, true)
   }
 
   /** ImageError when it is not the platform that was asked for; a warning when only an emulator could run it. */
@@ -194,7 +196,7 @@ export class Images {
     if (pull === undefined) {
       const stop = new AbortController()
       const done = this.#pull(wanted, earlierId, isPresent, stop.signal).finally(() => {
-        this.#checkedAt.set(wanted.image, this.#o.clock.now())
+        remember(this.#checkedAt, wanted.image, this.#o.clock.now())
         if (this.#pulls.get(key)?.stop === stop) this.#pulls.delete(key)
       })
       // Everybody may have left when it ends.
@@ -292,6 +294,14 @@ export class Images {
       return { trouble }
     }
   }
+}
+
+/** Of too many the one that was not set for the longest is forgotten. */
+function remember<T>(known: Map<string, T>, word: string, value: T): void {
+  known.delete(word)
+  known.set(word, value)
+  const [oldest] = known.keys()
+  if (known.size > MOST_REMEMBERED && oldest !== undefined) known.delete(oldest)
 }
 
 function fits(image: StoredImage, platform: string | undefined): boolean {

@@ -94,7 +94,7 @@ describe('a container', () => {
     expect(body.Labels['org.opthub.runner.gpus']).toBe(`${A},${B}`)
   })
 
-  it('without a request has none of that', async () => {
+  describe('without a request', () => {
     const plain: TaskSpec = {
       name: 'one',
       kind: 'test',
@@ -103,9 +103,28 @@ describe('a container', () => {
       limits: {},
       keep: false,
     }
-    const { specs } = await attempts('auto', [], plain)
-    expect(specs).toEqual([plain])
-    expect(asked).toEqual([])
+    const given = { NVIDIA_VISIBLE_DEVICES: 'GPU-of-the-operator' }
+    const none = { NVIDIA_VISIBLE_DEVICES: 'void' }
+
+    it.each<[string, string | undefined, Partial<TaskSpec>, Record<string, string>]>([
+      ['has none of that', 'runc', {}, {}],
+      ['has none of that where the engine tells no runtime', undefined, {}, {}],
+      // It would have all that its image names, and images of CUDA name all.
+      ['has no GPU where the runtime hands them over by itself', 'nvidia', {}, none],
+      ['has no GPU where its limits name that runtime', 'runc', { limits: { runtime: 'nvidia-cdi' } }, none],
+      ['has none of that where its limits name another', 'nvidia', { limits: { runtime: 'runsc' } }, {}],
+      ['has those that it was given by name', 'nvidia', { environment: given }, given],
+    ])('%s', async (_, runtime, changed, environment) => {
+      answers['/info'] = { DefaultRuntime: runtime, Runtimes: { runc: {}, nvidia: {} } }
+      const { specs } = await attempts('auto', [], { ...plain, ...changed })
+      expect(specs).toEqual([{ ...plain, ...changed, environment }])
+    })
+
+    it('asks the engine once for its runtime', async () => {
+      const handover = new GpuHandover(engine, 'auto', log)
+      for (let n = 0; n < 2; n += 1) await handover.start(plain, () => Promise.resolve())
+      expect(asked).toEqual(['/info'])
+    })
   })
 
   it('gets them by the runtime where there is one and device requests fail', async () => {
@@ -133,7 +152,8 @@ describe('a container', () => {
     expect(specs[1]?.deviceRequests).toEqual([
       { Driver: 'cdi', DeviceIDs: [`nvidia.com/gpu=${A}`, `nvidia.com/gpu=${B}`] },
     ])
-    expect(specs[1]?.environment).toEqual({ OTHER: '1' })
+    // A runtime that hands GPUs over by itself would add those that the image names.
+    expect(specs[1]?.environment).toEqual({ OTHER: '1', NVIDIA_VISIBLE_DEVICES: 'void' })
   })
 
   it.each(['device', 'runtime', 'cdi'] as const)(
