@@ -109,7 +109,7 @@ async function tooManyRequests(
 ): Promise<OperatorError> {
   const states: RunnerState[] = []
   for await (const item of store.query(runnersOf(kind), { from: ' ', to: '\u{10ffff}' }, signal)) {
-    const state = readRunnerState(item)
+    const state = readRunnerState(item, systemClock.date())
     if (state !== undefined && state.state !== 'stopped') states.push(state)
   }
   const paused = states.filter(({ state }) => state === 'paused')
