@@ -20,7 +20,9 @@ export function redact(text: string, secrets: readonly string[]): string {
 
 /** The values of an environment that are secret by their names, where nothing else says which are. */
 export function secretsIn(environment: Readonly<Record<string, string>>): string[] {
-  return Object.entries(environment).flatMap(([name, value]) => (SECRET_NAME.test(name) ? [value] : []))
+  return Object.entries(environment).flatMap(([name, value]) =>
+    SECRET_NAME.test(name) && isSecret(value) ? [value] : [],
+  )
 }
 
 /** A logger whose texts hold none of the secrets. */

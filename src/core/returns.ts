@@ -3,6 +3,7 @@ import { releaseDelaySeconds, retryPauseMs } from './backoff.ts'
 import type { Clock } from './clock.ts'
 import { messageOf } from './errors.ts'
 import type { Logger } from './log.ts'
+import { Tally } from './tally.ts'
 
 export interface ReturnsOptions {
   queue: Pick<Queue, 'redrive'>
@@ -31,7 +32,7 @@ const MOST_REMEMBERED = 1000
 export class Returns {
   readonly #o: ReturnsOptions
   /** How often each job was given back from here. */
-  readonly #times = new Map<string, number>()
+  readonly #times = new Tally(MOST_REMEMBERED)
   #redrive: ReturnType<Queue['redrive']> | undefined
   #maySend = true
 
@@ -41,11 +42,7 @@ export class Returns {
 
   /** Notes one more return of a job; says how long it is to stay away, and whether it is the first. */
   note(job: string): { afterSeconds: number; isFirst: boolean } {
-    const times = (this.#times.get(job) ?? 0) + 1
-    this.#times.delete(job)
-    this.#times.set(job, times)
-    const [oldest] = this.#times.keys()
-    if (this.#times.size > MOST_REMEMBERED && oldest !== undefined) this.#times.delete(oldest)
+    const times = this.#times.add(job)
     const afterSeconds = Math.min(releaseDelaySeconds(times), LONGEST_DELAY_SECONDS)
     return { afterSeconds, isFirst: times === 1 }
   }
@@ -56,6 +53,12 @@ export class Returns {
     const redrive = await this.#askRedrive()
     if (redrive === 'none') return false
     return attempt >= (redrive === 'unknown' ? USUAL_RECEIVES : redrive.maxReceiveCount) / 2
+  }
+
+  /** `most` receives, or so many that one is left before the message is dead-lettered. */
+  async atMost(most: number): Promise<number> {
+    const redrive = await this.#askRedrive()
+    return typeof redrive === 'string' ? most : Math.max(1, Math.min(most, redrive.maxReceiveCount - 1))
   }
 
   async wayFor({ attempt, sendCopy }: Delivery): Promise<WayBack> {

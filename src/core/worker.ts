@@ -1,6 +1,7 @@
 import type { Delivery, Queue } from '../queues/queue.ts'
 import { releaseDelaySeconds, retryPauseMs } from './backoff.ts'
 import { Breaker, type Probe } from './breaker.ts'
+import { childSignal } from './child-signal.ts'
 import type { Clock } from './clock.ts'
 import {
   JobError,
@@ -18,10 +19,11 @@ import { JobLease, type HandoverOptions } from './job-lease.ts'
 import { Lease, MAX_LEASE_MS } from './lease.ts'
 import type { Logger } from './log.ts'
 import type { JobOutcome, JobView, WorkerObserver } from './observer.ts'
-import { processJob, saveFailure } from './processor.ts'
+import { processJob, saveFailure, type SavePatience } from './processor.ts'
 import { Returns } from './returns.ts'
 import { Slots } from './slots.ts'
 import { standBy, type StandByEnd } from './stand-by.ts'
+import { Tally } from './tally.ts'
 import { Timeline } from './timeline.ts'
 
 /** What the worker needs to know of a kind. P = payload, I = input, R = result. */
@@ -50,7 +52,7 @@ export interface WorkerOptions<P, I, R> {
   heartbeatMs: number
   /** No message is held longer; left out = as long as SQS lets one be held. */
   longestLeaseMs?: number
-  /** Attempts that delivered their input before a job is given up; 0 = never. */
+  /** Attempts of this process that delivered their input before a job is given up; 0 = never. */
   maxReceiveCount: number
   /** How jobs go on that outlast their message; undefined = they don't. */
   handover?: HandoverOptions | undefined
@@ -65,7 +67,13 @@ export interface WorkerOptions<P, I, R> {
   observer: WorkerObserver
 }
 
+/** One lost poll is no news; after so many in a row that failed the runner is not ready. */
+const PAUSED_AFTER = 2
 const ACK_RETRIES = 5
+/** Messages are many: no more of their counts are remembered. */
+const MOST_REMEMBERED = 1000
+/** The surroundings that a job itself may bring down by what it does. */
+const IN_REACH_OF_JOBS = new Set<Surrounding>(['engine', 'container'])
 
 /** A job with its message, on its way through the slots. */
 interface Work<P> {
@@ -120,6 +128,9 @@ class Worker<P, I, R> {
   readonly #active = new Set<Promise<void>>()
   readonly #held = new Set<Held>()
   readonly #returns: Returns
+  readonly #patience: SavePatience
+  /** Message → how often it was cut off here although its input was delivered. */
+  readonly #cutOffs = new Tally(MOST_REMEMBERED)
   /** Jobs that this machine was short of something for. */
   readonly #short = new Set<Place>()
   #done = 0
@@ -131,6 +142,11 @@ class Worker<P, I, R> {
     this.#slots = new Slots(options.concurrency)
     this.#breaker = new Breaker(options)
     this.#returns = new Returns(options)
+    const { clock, drain } = options
+    const report = (error: RetryableError): void => {
+      this.#breaker.report(error)
+    }
+    this.#patience = { clock, drain, report }
   }
 
   async run(): Promise<void> {
@@ -154,7 +170,7 @@ class Worker<P, I, R> {
 
   /** The one poller of all slots. */
   async #poll(): Promise<void> {
-    const { queue, beforeReceive, drain, abort, clock, intervalMs, log } = this.#o
+    const { queue, beforeReceive, drain, abort, clock, intervalMs, log, observer } = this.#o
     let failures = 0
     while (!drain.aborted) {
       if (this.#o.num > 0 && this.#done >= this.#o.num) return
@@ -173,12 +189,15 @@ class Worker<P, I, R> {
       try {
         // A drain doesn't cut the poll: it may already hold a message.
         deliveries = await queue.receive(max, abort)
+        if (failures >= PAUSED_AFTER) observer.stateChanged('polling')
         failures = 0
       } catch (error) {
         if (abort.aborted) return
         if (!(error instanceof RetryableError)) throw error
         if (failures === 0) log.error('Receiving failed; trying again', { error: error.message })
         failures += 1
+        if (failures >= PAUSED_AFTER)
+          observer.stateChanged('paused', `${error.surrounding}: ${error.message}`)
         await this.#pause(retryPauseMs(failures - 1, Math.max(intervalMs, 100), 60_000))
         if (error.surrounding !== 'queue') this.#breaker.report(error)
         continue
@@ -312,17 +331,17 @@ class Worker<P, I, R> {
     // A first message has no record yet; were there one all the same, it would keep the result from being written.
     if (handover === undefined || (delivery.attempt === 1 && delivery.guard === 0)) return undefined
     const { records, afterMs } = handover
-    const old = new AbortController()
-    clock.sleep(Math.max(0, delivery.receivedAt + afterMs - clock.now()), message.signal).then(
+    const { signal, cut, free } = childSignal(message.signal, drain)
+    clock.sleep(Math.max(0, delivery.receivedAt + afterMs - clock.now()), signal).then(
       () => {
-        old.abort(new StoppedError('the message can not be held much longer'))
+        cut(new StoppedError('the message can not be held much longer'))
       },
       () => undefined,
     )
     try {
       const end = await standBy({
         ...{ records, job, guard: delivery.guard, holdSeconds, everyMs, clock, log },
-        signal: AbortSignal.any([message.signal, drain, old.signal]),
+        signal,
         // A job that can't be passed on can't be kept either.
         takeSlot: () => (delivery.sendCopy === undefined ? undefined : this.#slots.tryAcquire()),
         releaseSlot: (slot) => {
@@ -341,6 +360,10 @@ class Worker<P, I, R> {
         await message.end()
         await this.#release(delivery, 0, log)
       }
+    } finally {
+      // Ends the wait for its age, too.
+      cut()
+      free()
     }
     return 'over'
   }
@@ -369,7 +392,7 @@ class Worker<P, I, R> {
       }
       let slot: number
       try {
-        slot = place.slot ??= await this.#slots.acquire(lease.signal)
+        slot = place.slot ??= await this.#acquireSlot(lease.signal)
       } catch (error) {
         await this.#settleThrown(error, delivery, payload, lease, job)
         return
@@ -379,7 +402,7 @@ class Worker<P, I, R> {
       if (!waited) log.info('Job started')
       let outcome: JobOutcome = 'released'
       try {
-        outcome = await processJob(kind.handler, payload, job)
+        outcome = await processJob(kind.handler, payload, job, this.#patience)
         if (outcome === 'settled') await lease.dropRecord()
         if (lease.hasMessage) await this.#acknowledge(delivery, lease, log)
       } catch (thrown) {
@@ -418,6 +441,19 @@ class Worker<P, I, R> {
         }
       }
       return
+    }
+  }
+
+  /** Once the drain has begun nothing begins any more, be it that it has waited for this slot for long. */
+  async #acquireSlot(held: AbortSignal): Promise<number> {
+    const { signal, free } = childSignal(held, this.#o.drain)
+    try {
+      return await this.#slots.acquire(signal)
+    } catch (error) {
+      if (held.aborted) throw error
+      throw new StoppedError('no new jobs', { cause: error })
+    } finally {
+      free()
     }
   }
 
@@ -543,25 +579,34 @@ class Worker<P, I, R> {
         error: messageOf(cause),
         stack: cause instanceof Error ? cause.stack : undefined,
       })
-      if (await this.#giveUp(delivery, payload, lease, job)) return 'failed'
     }
+    if (this.#isCutOff(cause, job) && (await this.#giveUp(delivery, payload, lease, job))) return 'failed'
     await this.#giveBack(delivery, lease, releaseDelaySeconds(delivery.attempt), log)
     return 'released'
   }
 
-  /** The end of a job that got its input again and again and was each time cut off, while all else works. */
+  /** Whether a job had its input when this ended it, so that the job itself may be the reason. */
+  #isCutOff(cause: unknown, { timeline }: JobContext): boolean {
+    if (timeline.startedAt === undefined) return false
+    return !(cause instanceof RetryableError) || IN_REACH_OF_JOBS.has(cause.surrounding)
+  }
+
+  /**
+   * The end of a job that got its input again and again and was each time cut off, while all else works. Only what
+   * happened in this process is known for certain: of receives elsewhere nobody can say that the input was delivered.
+   */
   async #giveUp(delivery: Delivery, payload: P, lease: JobLease, job: JobContext): Promise<boolean> {
     const { maxReceiveCount, kind } = this.#o
-    if (maxReceiveCount === 0 || delivery.attempt < maxReceiveCount || job.timeline.startedAt === undefined)
-      return false
+    const attempts = this.#cutOffs.add(delivery.id)
+    if (maxReceiveCount === 0 || attempts < (await this.#returns.atMost(maxReceiveCount))) return false
     if (!(await this.#breaker.allWell(lease.signal))) return false
     try {
       const failure = new JobError(
         'too_many_attempts',
         'Internal Server Error',
-        `given up after ${delivery.attempt} attempts`,
+        `given up after ${attempts} attempts`,
       )
-      await saveFailure(kind.handler, payload, failure, job)
+      await saveFailure(kind.handler, payload, failure, job, this.#patience)
       if (lease.hasMessage) await this.#acknowledge(delivery, lease, job.log)
       return true
     } catch (error) {

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+import { childSignal } from '../core/child-signal.ts'
 import type { Clock } from '../core/clock.ts'
 import { messageOf, NotYetError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
@@ -78,6 +80,8 @@ class WarmPool {
   /** Images of which a parked task ended by itself. */
   readonly #unfit = new Set<string>()
   readonly #closed = new AbortController()
+  /** No task is parked any more. */
+  readonly #over: AbortSignal
   /** Starts and removals of parked tasks under way. */
   readonly #busy = new Set<Promise<unknown>>()
   /** Jobs that wait for a task of their own. */
@@ -90,6 +94,9 @@ class WarmPool {
     this.#executor = executor
     this.#o = options
     this.#memory = new WarmMemory(executor, this.#shelves, options.log)
+    this.#over = childSignal(this.#closed.signal, options.drain).signal
+    // Every start ahead that is under way listens to it.
+    setMaxListeners(0, this.#over)
     options.drain.addEventListener('abort', () => {
       this.#discardAll()
     })
@@ -259,7 +266,7 @@ class WarmPool {
   #park(shelf: Shelf): void {
     const { clock, log } = this.#o
     const spec = { ...shelf.spec, name: taskName(shelf.spec.kind, 'warm'), isAhead: true }
-    const signal = AbortSignal.any([this.#closed.signal, this.#o.drain])
+    const signal = this.#over
     const start = shelf.beginStart(
       this.#executor.start(spec, signal).catch((error: unknown) => {
         // The next job will meet the same error, and say it.
@@ -311,17 +318,18 @@ class WarmPool {
 
   /** Removes one that seems to have ended, once it is known whether it did so by itself. */
   async #bury(shelf: Shelf, { task }: Parked): Promise<void> {
-    const timer = new AbortController()
+    const { signal, cut, free } = childSignal(this.#closed.signal)
     const ended = task.wait().then(
       () => true,
       () => false,
     )
-    const late = this.#o.clock.sleep(BURIAL_MS, AbortSignal.any([timer.signal, this.#closed.signal])).then(
+    const late = this.#o.clock.sleep(BURIAL_MS, signal).then(
       () => false,
       () => false,
     )
     if (await Promise.race([ended, late])) this.#noteUnfit(shelf)
-    timer.abort()
+    cut()
+    free()
     await dispose(task)
   }
 

@@ -47,7 +47,7 @@ export interface Delivery {
   readonly guard: number
   /** Wall clock when the message was sent, if the queue tells. */
   readonly sentAt: Date | undefined
-  /** Monotonic ms (Clock.now) at the start of the receive call: the lease is counted from here. */
+  /** Monotonic ms (Clock.now) at the start of the request that brought it: the lease is counted from here. */
   readonly receivedAt: number
   /** Makes the lease end `seconds` from now. */
   extend(seconds: number): Promise<void>

@@ -24,6 +24,8 @@ export class MemoryQueue implements Queue {
   receives = 0
   /** Longest time in flight from a receive on; SQS: 12 h. */
   maxHeldMs = 12 * 3600_000
+  /** After how many seconds a released message is seen again. */
+  releaseSeconds = (seconds: number): number => seconds
   #wake: (() => void)[] = []
   readonly #clock: Clock
   readonly #visibilityMs: number
@@ -121,7 +123,7 @@ export class MemoryQueue implements Queue {
       release: async (seconds) => {
         check()
         this.log.push(`release ${message.id} ${String(seconds)}`)
-        message.visibleAt = this.#clock.now() + seconds * 1000
+        message.visibleAt = this.#clock.now() + this.releaseSeconds(seconds) * 1000
         return Promise.resolve()
       },
     }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import {
   ChangeMessageVisibilityCommand,
   DeleteMessageCommand,
@@ -143,7 +144,7 @@ export function createSqsQueue(options: SqsQueueOptions): Queue {
     },
 
     async receive(max, signal) {
-      const receivedAt = clock.now()
+      let receivedAt = clock.now()
       const command = new ReceiveMessageCommand({
         QueueUrl,
         MaxNumberOfMessages: max,
@@ -154,6 +155,14 @@ export function createSqsQueue(options: SqsQueueOptions): Queue {
         // eslint-disable-next-line @typescript-eslint/no-deprecated -- the only name that older servers know
         AttributeNames: ['ApproximateReceiveCount', 'SentTimestamp'] as never,
       })
+      command.middlewareStack.add(
+        (next) => async (args) => {
+          // Messages come with the answer of the last try alone.
+          receivedAt = clock.now()
+          return await next(args)
+        },
+        EACH_TRY,
+      )
       try {
         const { Messages = [] } = await client.send(command, { abortSignal: signal })
         return Messages.map((message) => delivery(message, receivedAt))
@@ -163,7 +172,8 @@ export function createSqsQueue(options: SqsQueueOptions): Queue {
     },
 
     async send(body) {
-      const fifo = isFifo ? { MessageGroupId: 'opthub-runner' } : {}
+      // By its content alone a message that is meant to come again would be dropped for five minutes.
+      const fifo = isFifo ? { MessageGroupId: 'opthub-runner', MessageDeduplicationId: randomUUID() } : {}
       try {
         await client.send(new SendMessageCommand({ QueueUrl, MessageBody: body, ...fifo }))
       } catch (error) {

@@ -1,5 +1,6 @@
 import http, { type IncomingMessage } from 'node:http'
 import https from 'node:https'
+import { childSignal } from '../../core/child-signal.ts'
 import { OperatorError } from '../../core/errors.ts'
 import { parseAnswer, readText, reasonOf } from '../../net/answer.ts'
 import { proxyAgent } from '../../net/proxy.ts'
@@ -43,7 +44,8 @@ const COME_AGAIN: ReadonlySet<number> = new Set([429, 500, 502, 503, 504])
  */
 export async function ask({ method, base, path, headers, json, timeoutMs, signal }: Call): Promise<Answer> {
   signal.throwIfAborted()
-  const cut = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+  const { signal: bounded, cut, free } = childSignal(signal)
+  const timer = setTimeout(cut, timeoutMs)
   try {
     const body = json === undefined ? undefined : JSON.stringify(json)
     const agent = await proxyAgent(base.href)
@@ -61,7 +63,7 @@ export async function ask({ method, base, path, headers, json, timeoutMs, signal
           ...(body !== undefined && { 'Content-Length': Buffer.byteLength(body) }),
           ...(body === undefined && method !== 'GET' && { 'Content-Length': 0 }),
         },
-        signal: cut,
+        signal: bounded,
         ...(agent && { agent }),
       })
       request.on('response', resolve).on('error', reject).end(body)
@@ -76,8 +78,11 @@ export async function ask({ method, base, path, headers, json, timeoutMs, signal
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof UnreachableError || error instanceof OperatorError) throw error
-    const why = cut.aborted ? `no answer within ${timeoutMs / 1000} s` : reasonOf(error)
+    const why = bounded.aborted ? `no answer within ${timeoutMs / 1000} s` : reasonOf(error)
     throw new UnreachableError(`${base.host} can't be reached: ${why}`, undefined, { cause: error })
+  } finally {
+    clearTimeout(timer)
+    free()
   }
 }
 

@@ -71,6 +71,15 @@ export function createDynamoDbStore(options: DynamoDbOptions): Store {
     return attributes === undefined ? undefined : fromAttributes(attributes)
   }
 
+  /** What made a write be refused. */
+  async function readBack(key: Key): Promise<Item | undefined> {
+    try {
+      return await read(key, undefined)
+    } catch (error) {
+      throw toRunningError(error, table)
+    }
+  }
+
   /** One try; a refusal that may pass is 'retry', with the error that said so. */
   async function tryToWrite(
     send: () => Promise<unknown>,
@@ -150,7 +159,7 @@ export function createDynamoDbStore(options: DynamoDbOptions): Store {
       const outcome = await write([...puts, ...fenced], translate, assertHeld)
       if (outcome === 'done') return 'written'
       // One of the two conditions did not hold; a result that is there settles the job, whoever has the record.
-      if (fenced.length === 0 || (await read(onlyIfAbsent, undefined)) !== undefined) return 'exists'
+      if (fenced.length === 0 || (await readBack(onlyIfAbsent)) !== undefined) return 'exists'
       throw new LeaseLostError('another runner has the lease record of the job')
     },
 
@@ -163,9 +172,7 @@ export function createDynamoDbStore(options: DynamoDbOptions): Store {
         await client.send(command)
       })
       if (outcome === 'done') return 'written'
-      const stored = await read(keyOf(item), undefined).catch((error: unknown) => {
-        throw translate(error)
-      })
+      const stored = await readBack(keyOf(item))
       // An earlier try had its effect, though nobody heard of it.
       if (isOwn(stored, item, condition)) return 'written'
       const status = stored?.['Status']

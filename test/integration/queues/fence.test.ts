@@ -8,13 +8,17 @@ import type { Delivery } from '../../../src/queues/queue.ts'
 import { createSqsQueue } from '../../../src/queues/sqs/sqs-queue.ts'
 
 /** A message of 30 s visibility from a server that notes what is asked and does what `onRequest` says. */
-async function receive(onRequest: (action: string) => 'answer' | 'cut' = () => 'answer') {
+async function receive(
+  onRequest: (action: string, pass: (seconds: number) => void) => 'answer' | 'cut' = () => 'answer',
+) {
   const asked: string[] = []
+  let now = 0
+  const pass = (seconds: number): void => void (now += seconds * 1000)
   const server = createServer((request, response) => {
     const action = String(request.headers['x-amz-target']).replace('AmazonSQS.', '')
     asked.push(action)
     request.resume().once('end', () => {
-      if (onRequest(action) === 'cut') request.socket.destroy()
+      if (onRequest(action, pass) === 'cut') request.socket.destroy()
       else
         response
           .writeHead(200, { 'content-type': 'application/x-amz-json-1.0' })
@@ -28,7 +32,6 @@ async function receive(onRequest: (action: string) => 'answer' | 'cut' = () => '
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const endpoint = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
-  let now = 0
   const clock: Clock = { ...systemClock, now: () => now }
   const queue = createSqsQueue({
     region: 'us-east-1',
@@ -47,7 +50,7 @@ async function receive(onRequest: (action: string) => 'answer' | 'cut' = () => '
   const [delivery] = await queue.receive(1, new AbortController().signal)
   if (delivery === undefined) throw new Error('no message')
   asked.length = 0
-  return { delivery, asked, pass: (seconds: number) => (now += seconds * 1000) }
+  return { delivery, asked, pass }
 }
 
 const NEVER = new AbortController().signal
@@ -73,13 +76,11 @@ it.each(ACTS)('%s nothing once others may have the message', async (_name, act) 
 })
 
 it.each(ACTS)('%s nothing by a second try that comes too late', async (_name, act) => {
-  let passes = (): void => undefined
-  const { delivery, asked, pass } = await receive((action) => {
+  const { delivery, asked } = await receive((action, pass) => {
     if (action === 'ReceiveMessage') return 'answer'
-    passes()
+    pass(31)
     return 'cut'
   })
-  passes = () => pass(31)
   await expect(act(delivery)).rejects.toBeInstanceOf(LeaseLostError)
   expect(asked).toHaveLength(1)
 })
@@ -93,4 +94,16 @@ it('cuts the tries of a renewal short when the lease is lost', async () => {
   })
   await expect((delivery as RenewableDelivery).extend(30, lost.signal)).rejects.toThrow()
   expect(asked).toHaveLength(1)
+})
+
+it('counts the lease from the try that brought the message', async () => {
+  let tries = 0
+  const { delivery } = await receive((_action, pass) => {
+    tries += 1
+    if (tries > 1) return 'answer'
+    pass(29)
+    return 'cut'
+  })
+  expect(tries).toBe(2)
+  expect(delivery.receivedAt).toBe(29_000)
 })

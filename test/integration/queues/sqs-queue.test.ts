@@ -144,6 +144,31 @@ describe('an SQS queue', () => {
     expect(ordered?.sendCopy).toBeUndefined()
   })
 
+  it('sends to a FIFO queue what is the same again, and once what had to be tried again', async () => {
+    const ids: unknown[] = []
+    const server = createServer((request, response) => {
+      const parts: Buffer[] = []
+      request.on('data', (part: Buffer) => parts.push(part))
+      request.once('end', () => {
+        const sent = JSON.parse(Buffer.concat(parts).toString()) as { MessageDeduplicationId?: unknown }
+        ids.push(sent.MessageDeduplicationId)
+        if (ids.length === 1) request.socket.destroy()
+        else
+          response
+            .writeHead(200, { 'content-type': 'application/x-amz-json-1.0' })
+            .end('{"MessageId": "m", "MD5OfMessageBody": "92eb5ffee6ae2fec3ad71c777531578f"}')
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    const endpoint = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
+    const queue = open({ endpoint, queueUrl: `${endpoint}/1/q.fifo` })
+    await queue.send('b')
+    await queue.send('b')
+    expect(ids).toEqual([expect.any(String), ids[0], expect.any(String)])
+    expect(ids[2]).not.toBe(ids[0])
+  })
+
   it('says that the lease is lost when the receipt is refused', async () => {
     const queue = open()
     await queue.send('x')

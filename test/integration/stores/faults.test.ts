@@ -66,6 +66,7 @@ async function open(
 function connect(endpoint: string, clock: Clock = systemClock): Store {
   return createDynamoDbStore({
     tableName: 'opthub',
+    leaseTable: { tableName: 'leases', kind: 'evaluator' },
     region: 'us-east-1',
     endpoint,
     credentials: { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'verysecret' },
@@ -115,6 +116,16 @@ describe('a write', () => {
     expect(requests).toHaveLength(3)
     expect(new Set(requests.map(({ body }) => body['ClientRequestToken'])).size).toBe(3)
     expect(pauses).toHaveLength(2)
+  })
+
+  test('that was refused, and whose table then answers no read, is tried again later', async () => {
+    const { store } = await open(
+      cancel('None', 'None', 'ConditionalCheckFailed'),
+      refuse('ExpiredTokenException'),
+    )
+    const error = await errorOf(store.put(ITEMS, FLAG, { job: 'j', token: 't' }))
+    expect(error).toBeInstanceOf(RetryableError)
+    expect(error).toMatchObject({ surrounding: 'credentials' })
   })
 
   test('gives up after a while', async () => {

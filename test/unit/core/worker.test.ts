@@ -12,6 +12,7 @@ import type { Handler, JobContext, WriteOutcome } from '../../../src/core/kind.t
 import { createLogger, type LogRecord } from '../../../src/core/log.ts'
 import type { JobOutcome } from '../../../src/core/observer.ts'
 import { runWorker, type WorkerOptions } from '../../../src/core/worker.ts'
+import { settle } from '../../support/manual-clock.ts'
 import { MemoryQueue } from '../../support/memory-queue.ts'
 
 /** What a scripted job does, by its body. */
@@ -21,6 +22,7 @@ class Bench {
   readonly queue = new MemoryQueue(systemClock)
   readonly stored = new Map<string, string>()
   readonly outcomes: JobOutcome[] = []
+  readonly states: string[] = []
   readonly records: LogRecord[] = []
   readonly drain = new AbortController()
   readonly abort = new AbortController()
@@ -81,7 +83,8 @@ class Bench {
       observer: {
         jobStarted: () => undefined,
         jobEnded: (_job, outcome) => this.outcomes.push(outcome),
-        stateChanged: () => undefined,
+        stateChanged: (state, reason) =>
+          this.states.push(reason === undefined ? state : `${state}: ${reason}`),
       },
       ...more,
     }
@@ -206,22 +209,67 @@ describe('runWorker', () => {
     expect(bench.messages()).toContain('Unexpected error; the job will be tried again')
   })
 
-  it('gives up after max_receive_count attempts that delivered their input, while every probe passes', async () => {
+  it.each([
+    ['a bug', new TypeError('bug')],
+    ['the engine', new RetryableError('engine', 'gone')],
+  ])(
+    'gives up once %s cut a job off max_receive_count times, while every probe passes',
+    async (_name, error) => {
+      bench.queue.releaseSeconds = () => 0
+      let tries = 0
+      bench.scripts.set('a', async () => {
+        tries += 1
+        return Promise.reject(error)
+      })
+      await bench.queue.send('a')
+      await runWorker(bench.options({ maxReceiveCount: 3 }))
+      expect(tries).toBe(3)
+      expect(bench.stored.get('a')).toBe('failed: Internal Server Error')
+      expect(bench.queue.left()).toEqual([])
+    },
+  )
+
+  it('gives up before the message would be dead-lettered', async () => {
+    bench.queue.redrive = async () => Promise.resolve({ maxReceiveCount: 3 })
+    bench.queue.releaseSeconds = () => 0
+    bench.scripts.set('a', async () => Promise.reject(new TypeError('bug')))
+    await bench.queue.send('a')
+    await runWorker(bench.options())
+    expect(bench.stored.get('a')).toBe('failed: Internal Server Error')
+    expect(bench.queue.messages[0]?.received).toBe(2)
+  })
+
+  it('counts no receive of which it is not certain that the input was delivered', async () => {
     bench.scripts.set('a', async () => Promise.reject(new TypeError('bug')))
     await bench.queue.send('a')
     const [message] = bench.queue.messages
     if (message) message.received = 9
     await runWorker(bench.options())
-    expect(bench.stored.get('a')).toBe('failed: Internal Server Error')
-    expect(bench.queue.left()).toEqual([])
+    expect(bench.stored.size).toBe(0)
+    expect(bench.queue.left()).toEqual(['a'])
+  })
+
+  it.each([
+    ['before its input', 'engine', false],
+    ['by what it has no hold of', 'store', true],
+  ] as const)('never gives up a job that was cut off %s', async (_name, surrounding, isDelivered) => {
+    bench.queue.releaseSeconds = () => 0
+    let tries = 0
+    bench.scripts.set('a', async (job) => {
+      tries += 1
+      if (!isDelivered) job.timeline.startedAt = undefined
+      return tries > 3 ? Promise.resolve('ok') : Promise.reject(new RetryableError(surrounding, 'gone'))
+    })
+    await bench.queue.send('a')
+    await runWorker(bench.options({ maxReceiveCount: 1 }))
+    expect(bench.stored.get('a')).toBe('ok')
   })
 
   it('never gives up while a probe fails', async () => {
     bench.scripts.set('a', async () => Promise.reject(new TypeError('bug')))
     await bench.queue.send('a')
-    const [message] = bench.queue.messages
-    if (message) message.received = 30
-    await runWorker(bench.options({ probes: { store: async () => Promise.reject(new Error('down')) } }))
+    const probes = { store: async () => Promise.reject(new Error('down')) }
+    await runWorker(bench.options({ maxReceiveCount: 1, probes }))
     expect(bench.stored.size).toBe(0)
     expect(bench.queue.left()).toEqual(['a'])
   })
@@ -396,6 +444,36 @@ describe('runWorker', () => {
     expect(bench.queue.messages[1]?.received).toBe(0)
   })
 
+  it('begins nothing after the drain, not even what waits for a slot', async () => {
+    let wake = (): void => undefined
+    const sooner = new Promise<void>((resolve) => (wake = resolve))
+    let finish = (): void => undefined
+    const finished = new Promise<void>((resolve) => (finish = resolve))
+    const begun: string[] = []
+    for (const body of ['x', 'y']) {
+      bench.scripts.set(body, async () => {
+        begun.push(body)
+        return Promise.reject(new NotYetError('an earlier one is not final', 3600, { sooner }))
+      })
+    }
+    bench.scripts.set('a', async () => {
+      begun.push('a')
+      await finished
+      return 'done'
+    })
+    for (const body of ['x', 'y', 'a']) await bench.queue.send(body)
+    const run = runWorker(bench.options({ drainQueue: false }))
+    await expect.poll(() => begun).toEqual(['x', 'y', 'a'])
+    wake()
+    await settle()
+    bench.drain.abort(new StoppedError('first signal'))
+    await expect.poll(() => bench.queue.log).toEqual(['release m1 0', 'release m2 0'])
+    finish()
+    await run
+    expect(begun).toEqual(['x', 'y', 'a'])
+    expect(bench.stored.get('a')).toBe('done')
+  })
+
   it('gives back at once what a poll brings after the drain has begun', async () => {
     const run = runWorker(bench.options({ drainQueue: false }))
     await expect.poll(() => bench.queue.receives).toBe(1)
@@ -461,5 +539,18 @@ describe('runWorker', () => {
     expect(bench.stored.get('a')).toBe('ok')
     bench.queue.receiveErrors.push(new OperatorError('no such queue', '', 'check the URL'))
     await expect(runWorker(bench.options())).rejects.toBeInstanceOf(OperatorError)
+  })
+
+  it('is not ready while its queue is out of reach, and does not flap for one lost poll', async () => {
+    const error = new RetryableError('queue', 'reset')
+    bench.queue.receiveErrors.push(error)
+    await bench.queue.send('a')
+    await runWorker(bench.options())
+    expect(bench.states).toEqual(['polling', 'draining', 'stopped'])
+    bench.states.length = 0
+    bench.queue.receiveErrors.push(error, error)
+    await bench.queue.send('b')
+    await runWorker(bench.options())
+    expect(bench.states).toEqual(['polling', 'paused: queue: reset', 'polling', 'draining', 'stopped'])
   })
 })

@@ -129,6 +129,8 @@ class PlayedExecutor implements Executor {
   /** Says what a new task is like, or throws. */
   onStart: (task: PlayedTask) => void | Promise<void> = () => undefined
   isClosed = false
+  /** Those under which tasks were started ahead. */
+  readonly signalsAhead = new Set<AbortSignal>()
 
   probe(): Promise<void> {
     return Promise.resolve()
@@ -138,7 +140,8 @@ class PlayedExecutor implements Executor {
     return Promise.resolve({ id: this.imageId })
   }
 
-  async start(spec: TaskSpec): Promise<Task> {
+  async start(spec: TaskSpec, signal: AbortSignal): Promise<Task> {
+    if (spec.isAhead === true) this.signalsAhead.add(signal)
     const task = new PlayedTask(spec)
     await this.onStart(task)
     this.tasks.push(task)
@@ -231,6 +234,16 @@ describe('a warm pool', () => {
     expect(await run(next)).toBe('{"ok":1}')
     expect(parked).toMatchObject({ name: next.name, input: 'input', isDisposed: true })
     expect(executor.tasks).toHaveLength(3)
+  })
+
+  it('starts all of them under one signal, which ends with the drain and leaves nothing behind', async () => {
+    const { executor, drain, run } = setUp()
+    for (let n = 0; n < 3; n += 1) await run(specOf())
+    expect(executor.tasks.length).toBeGreaterThan(3)
+    expect(executor.signalsAhead.size).toBe(1)
+    const [signal] = executor.signalsAhead
+    drain.abort()
+    expect(signal?.aborted).toBe(true)
   })
 
   it('orders it while a long job runs, but leaves the processor to the job at first', async () => {
