@@ -52,7 +52,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       await docker.assertWalls(config.code_exec.runtime, stop.abort)
       await assertInternet(docker, config, stop.abort)
     }
-    startReaping(executor, log, cleanup)
+    const assertEngine = startReaping(executor, log, cleanup)
     const models =
       kind === 'inference' ? await createInferenceKind({ table, ...connected }, options, cleanup) : undefined
     const worked: WorkerKind<unknown, unknown, unknown> =
@@ -62,13 +62,18 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
           (await createCodeExecKind({ table, executor, workdirs: docker }, options, cleanup)))
     const memoryBytes = kind === 'code-exec' ? config.code_exec.limits.memory_bytes : config.limits.memory
     const assertRoom = (signal: AbortSignal): Promise<void> => docker.assertRoom(memoryBytes, signal)
+    const mayRun = models === undefined ? assertRoom : beforeCalls(models, config, assertRoom)
     const told = isOfTrials(kind) ? undefined : tellStates(kind, options, table.store, cleanup)
     watchForNotice(options, cleanup)
     log.info('Ready', { kind, process_name: options.processName })
     await runWorker({
       kind: worked,
       queue,
-      beforeReceive: models === undefined ? assertRoom : beforeCalls(models, config, assertRoom),
+      beforeReceive: async (signal) => {
+        await assertEngine(signal)
+        await matches?.assertLogin(signal)
+        await mayRun(signal)
+      },
       probes: {
         engine: (signal) => executor.probe(signal),
         disk: assertRoom,

@@ -12,15 +12,26 @@ import type { RunnerOptions } from './options.ts'
 import { kindSettings, localMatches } from './settings.ts'
 import type { RunnerTable } from './table.ts'
 
+/** Where trials find their images. */
+export interface Matches {
+  source: MatchSource
+  probe: Probe
+  /** Whether there is a login to look matches up with; asks nobody while its token is good. */
+  assertLogin: Probe
+}
+
 /** The matches of the config, and OptHub's where somebody is logged in there. */
 export async function connectMatches(
   kind: TrialKindName,
   { config, dataDir, optHub, stop, log }: RunnerOptions,
   cleanup: Cleanup,
-): Promise<{ source: MatchSource; probe: Probe }> {
+): Promise<Matches> {
   const { createLocalMatchSource } = await import('../matches/local/local-matches.ts')
   const configured = createLocalMatchSource(localMatches(config))
-  if (optHub === undefined) return { source: configured, probe: () => Promise.resolve() }
+  if (optHub === undefined) {
+    const fine = (): Promise<void> => Promise.resolve()
+    return { source: configured, probe: fine, assertLogin: fine }
+  }
   const { connectOptHub } = await import('../matches/opthub/opthub.ts')
   const role = kind === 'evaluator' ? 'problem' : 'indicator'
   const remote = await connectOptHub(
@@ -32,6 +43,7 @@ export async function connectMatches(
   return {
     source: chooseSource(Object.keys(config.matches), configured, remote.source),
     probe: (signal) => remote.probe(signal),
+    assertLogin: (signal) => remote.assertLogin(signal),
   }
 }
 

@@ -1,4 +1,4 @@
-import { Breaker } from '../core/breaker.ts'
+import { Breaker, type Probe } from '../core/breaker.ts'
 import type { Cleanup } from '../core/cleanup.ts'
 import { systemClock } from '../core/clock.ts'
 import { messageOf, RetryableError } from '../core/errors.ts'
@@ -57,16 +57,21 @@ export function watchForNotice({ config, stop, log }: RunnerOptions, cleanup: Cl
   })
 }
 
-/** Removes what dead runners left behind, now and from time to time. */
-export function startReaping(executor: Executor, log: Logger, cleanup: Cleanup): void {
+/**
+ * Removes what dead runners left behind, now and from time to time. The probe, for each receive, asks the engine only
+ * after such a look has failed: it costs nothing while all is well, and a runner without jobs notices a dead engine.
+ */
+export function startReaping(executor: Executor, log: Logger, cleanup: Cleanup): Probe {
   const ended = new AbortController()
+  let isDoubtful = false
   async function reap(): Promise<void> {
     try {
       const removed = await executor.reap(ended.signal)
       if (removed > 0) log.info('Removed containers that dead runners left behind', { removed })
     } catch (error) {
-      if (!ended.signal.aborted)
-        log.debug('Looking for orphaned containers failed', { error: messageOf(error) })
+      if (ended.signal.aborted) return
+      isDoubtful = true
+      log.debug('Looking for orphaned containers failed', { error: messageOf(error) })
     }
   }
   async function loop(): Promise<void> {
@@ -80,4 +85,9 @@ export function startReaping(executor: Executor, log: Logger, cleanup: Cleanup):
     ended.abort()
     await looping
   })
+  return async (signal) => {
+    if (!isDoubtful) return
+    await executor.probe(signal)
+    isDoubtful = false
+  }
 }

@@ -149,11 +149,9 @@ async function work(kind: KindName, words: string[], flags: RunFlags, session: S
     })
     return signals.forcedExitCode() ?? EXIT.drained
   } catch (error) {
-    const code = signals.forcedExitCode()
-    if (error instanceof StoppedError && code !== undefined) return code
-    // Nothing was taken yet while another process was waited for.
-    if (error instanceof StoppedError && running === undefined) return EXIT.drained
-    throw error
+    if (!(error instanceof StoppedError)) throw error
+    // A drain cuts nothing but the start, where no job was taken yet.
+    return signals.forcedExitCode() ?? EXIT.drained
   } finally {
     await metrics?.close()
     await running?.close()

@@ -9,7 +9,10 @@ const ECHOED = new Set<StopSignal>(['SIGINT', 'SIGHUP'])
 
 /** What the signals have asked for so far. */
 export interface SignalWatch {
-  /** 128+n of the last signal when it (or the grace after it) ended jobs by force, else undefined. */
+  /**
+   * 128+n of the last signal when jobs were ended by force, by it or by the end of the grace, else undefined. A notice
+   * in place of a signal counts as SIGTERM.
+   */
   forcedExitCode(): number | undefined
   /** 128+n of the last signal, if there was one. */
   exitCode(): number | undefined
@@ -40,7 +43,7 @@ export function watchSignals(io: Io, stop: Stop, log: Logger): SignalWatch {
   }
 
   return {
-    forcedExitCode: () => (stop.abort.aborted ? exitCode() : undefined),
+    forcedExitCode: () => (stop.abort.aborted ? (exitCode() ?? exitCodeOf('SIGTERM')) : undefined),
     exitCode,
     dispose: () => {
       unsubscribe()

@@ -1,3 +1,4 @@
+import { LONGEST_JOB_MS } from '../core/lease.ts'
 import type { ConfigProblem } from './problem.ts'
 import { LONGEST_LEASE_SECONDS, type Config } from './schema.ts'
 
@@ -39,8 +40,10 @@ const CHECKS: readonly Check[] = [
   matchEntries,
   queues,
   sandboxLimits,
+  sandboxTime,
   sandboxInternet,
   models,
+  modelTime,
 ]
 
 const HOW_TO_SET: Record<Need, string> = {
@@ -194,6 +197,12 @@ function sandboxLimits({ config, invalid }: Settings, report: Report): void {
   }
 }
 
+function sandboxTime({ config, invalid }: Settings, report: Report): void {
+  if (invalid.has('code_exec')) return
+  const key = 'code_exec.max_limits.wall_time_ms'
+  reportLongJobs(key, config.code_exec.max_limits.wall_time_ms, LONGEST_JOB_MS, report)
+}
+
 function sandboxInternet({ config, invalid }: Settings, report: Report): void {
   if (invalid.has('code_exec')) return
   const { allow_internet: isAllowed, network_image: image } = config.code_exec
@@ -231,6 +240,23 @@ function models({ config, invalid }: Settings, report: Report): void {
     const message = `inference.limits.${key} (${value}) is above inference.max_limits.${key} (${bound})`
     report(error(['inference', 'limits', key], message, 'lower the one or raise the other'))
   }
+}
+
+function modelTime({ config, invalid }: Settings, report: Report): void {
+  if (invalid.has('inference')) return
+  const { timeout, startup_timeout: startup, mode, url, triton } = config.inference
+  const isStarted = mode !== 'oneshot' && url === undefined && triton.host === undefined
+  const [and, time] = isStarted ? ['inference.startup_timeout plus ', startup + timeout] : ['', timeout]
+  reportLongJobs('inference.timeout', time, LONGEST_JOB_MS / 1000, report, and)
+}
+
+/** Jobs of these kinds have no lease record, and nothing outlasts their messages. */
+function reportLongJobs(key: string, time: number, longest: number, report: Report, and = ''): void {
+  if (time <= longest) return
+  const message = `${and}${key} (${time}) is above ${longest} (11 hours)`
+  const hint =
+    'lower it: SQS lets no message be held longer than 12 hours, and a job beyond that would be cut off and begun again'
+  report(error(key.split('.'), message, hint))
 }
 
 function error(path: string[], message: string, hint: string): Finding {

@@ -90,7 +90,7 @@ export const inference = z
       preload: flag()
         .default(false)
         .describe('load the model of `image` first, and receive nothing while it is not ready'),
-      timeout: seconds({ above: 0, max: 43_200 })
+      timeout: seconds({ above: 0 })
         .default(600)
         .describe('seconds that a call may take, unless its message says otherwise'),
       network: choice(['default', 'none'])

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { z } from 'zod'
 import { messageOf } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
+import { secretsIn } from '../core/redact.ts'
 import { crossCheck, missingKeys, type Need } from './checks.ts'
 import { ConfigError, type ConfigProblem, type Environment, type Origin } from './problem.ts'
 import { readFetcherVariables } from './dot-env.ts'
@@ -114,21 +115,38 @@ async function readFileSettings(options: LoadOptions): Promise<RawSettings | und
   return settings
 }
 
+/** Whether anything is written there that no log would show. */
 function holdsSecret(tree: RawMap): boolean {
-  const docker = tree['docker']
-  const logins = isMap(docker) && isMap(docker['registry_auth']) ? docker['registry_auth'] : {}
-  const secrets = Object.values(logins).flatMap((login) =>
+  const inference = mapAt(tree, 'inference')
+  const fetcher = mapAt(tree, 'fetcher')
+  const logins = Object.values(mapAt(mapAt(tree, 'docker'), 'registry_auth')).flatMap((login) =>
     isMap(login) ? [login['password'], login['token']] : [login],
   )
-  const fetcher = isMap(tree['fetcher']) ? tree['fetcher'] : {}
-  const inference = isMap(tree['inference']) ? tree['inference'] : {}
-  return [
+  const written = [
     tree['secret_access_key'],
     inference['api_key'],
     fetcher['password'],
     fetcher['access_token'],
-    ...secrets,
-  ].some((secret) => typeof secret === 'string' && secret !== '' && !/^(env|file):/.test(secret))
+    ...logins,
+  ]
+  const recipes = Object.values(mapAt(tree, 'matches')).flatMap((match) =>
+    isMap(match) ? [mapAt(match, 'problem'), mapAt(match, 'indicator')] : [],
+  )
+  return (
+    written.some((secret) => typeof secret === 'string' && secret !== '' && !/^(env|file):/.test(secret)) ||
+    [inference, ...recipes].some((holder) => secretsIn(textsOf(mapAt(holder, 'environment'))).length > 0)
+  )
+}
+
+function mapAt(map: RawMap, key: string): RawMap {
+  const value = map[key]
+  return isMap(value) ? value : {}
+}
+
+function textsOf(map: RawMap): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(map).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  )
 }
 
 function readFlags(flags: LoadOptions['flags']): RawSettings {

@@ -2,7 +2,7 @@ import { systemClock, type Clock } from '../core/clock.ts'
 import { messageOf, OperatorError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import { currentProcessId } from '../core/process-id.ts'
-import { newPath, readEntries, removeEntry, writeEntry, type ProcessEntry } from './folder.ts'
+import { newPath, readEntries, readEntry, removeEntry, writeEntry, type ProcessEntry } from './folder.ts'
 import { judge, type ProcessHost } from './liveness.ts'
 import type { ProcessRecord } from './record.ts'
 import { RunningProcess } from './running-process.ts'
@@ -27,6 +27,7 @@ export interface OpenProcessOptions {
 }
 
 const MOST_CONTESTS = 30
+const LOOK_EVERY_MS = 1000
 
 /**
  * Enters this process into the data folder under its name. Throws OperatorError when another living process has the
@@ -93,11 +94,11 @@ async function newRecord({ name, kind, host }: OpenProcessOptions): Promise<Proc
 
 /** Another living process of this name; what dead ones have left is removed. */
 async function livingOwner(options: OpenProcessOptions, own?: string): Promise<ProcessEntry | undefined> {
-  const { dataDir, name, host, log } = options
+  const { dataDir, name, host, log, clock = systemClock } = options
   for (const entry of await readEntries(dataDir, name)) {
     if (entry.path === own) continue
     const { record } = entry
-    if ((await judge(record, host, new Date())) !== 'dead') return entry
+    if ((await judge(record, host, clock.date())) !== 'dead') return entry
     log.info('Took over the name of a process that is dead', { process_name: name, dead_pid: record.pid })
     // Its file bears a name of its own, so nobody else's can be meant.
     await removeEntry(entry.path)
@@ -109,7 +110,10 @@ async function livingOwner(options: OpenProcessOptions, own?: string): Promise<P
 async function makeWay(owner: ProcessEntry, options: OpenProcessOptions): Promise<void> {
   const { force, host, log, signal, clock = systemClock } = options
   const { record } = owner
-  if ((await judge(record, host, new Date())) === 'elsewhere') throw notReachable(record)
+  if ((await judge(record, host, clock.date())) === 'elsewhere') {
+    await untilSilent(owner, options)
+    return
+  }
   if (!force) throw inUse(owner)
   log.warn('Asking the process that has this name to stop, and waiting for its jobs', {
     process_name: record.name,
@@ -118,6 +122,29 @@ async function makeWay(owner: ProcessEntry, options: OpenProcessOptions): Promis
   })
   await askToStop(owner, 'drain', { host, clock, signal })
   await untilEnded(owner, { host, clock, signal })
+}
+
+/**
+ * Returns when a process that can't be reached is gone, or has been silent for long enough: it may have been killed
+ * together with its container a moment ago. OperatorError as soon as it gives a sign of life.
+ */
+async function untilSilent({ path, record }: ProcessEntry, options: OpenProcessOptions): Promise<void> {
+  const { host, log, signal, clock = systemClock } = options
+  log.warn(
+    'Waiting whether the process that has this name still lives: it ran in a container or on a machine of its own',
+    {
+      process_name: record.name,
+      owner_host: record.hostname,
+      last_seen: record.seenAt,
+    },
+  )
+  for (;;) {
+    await clock.sleep(LOOK_EVERY_MS, signal)
+    const entry = await readEntry(path)
+    if (entry === undefined) return
+    if (entry.record.seenAt !== record.seenAt) throw notReachable(entry.record)
+    if ((await judge(record, host, clock.date())) === 'dead') return
+  }
 }
 
 function inUse({ record }: ProcessEntry): OperatorError {

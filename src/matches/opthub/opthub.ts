@@ -41,6 +41,8 @@ export interface OptHub {
   username: string
   /** For 'credentials' and 'matches': whether login and API work. */
   probe: (signal: AbortSignal) => Promise<void>
+  /** Whether there is a token, or one can be had; asks nobody while the present one is good. RetryableError. */
+  assertLogin: (signal: AbortSignal) => Promise<void>
   close: () => Promise<void>
 }
 
@@ -56,6 +58,9 @@ export async function connectOptHub(options: OptHubOptions, signal: AbortSignal)
     source,
     username: tokens.username,
     probe: (probing) => source.probe(probing),
+    assertLogin: async (asking) => {
+      await tokens.accessToken(asking)
+    },
     close: async () => {
       source.close()
       await tokens.close()

@@ -312,6 +312,19 @@ describe('a refresh token that has ended', () => {
     expect(bench.logged('INFO')).toContain('Logged in to OptHub again')
   })
 
+  it('pauses a runner without jobs, once its last access token is spent', async () => {
+    const clock = new ManualClock()
+    const { assertLogin } = await bench.open({ clock })
+    endLogin()
+    const requests = standIn.requests.length
+    await assertLogin(never)
+    expect(standIn.requests).toHaveLength(requests)
+    clock.freeze(3600_000)
+    expect(await thrownBy(assertLogin(never))).toMatchObject({ surrounding: 'credentials' })
+    await storeLogin()
+    await assertLogin(never)
+  })
+
   it('pauses a runner of the stored login when that is logged out', async () => {
     await storeLogin()
     const { source } = await bench.open({ account: 'stored' })

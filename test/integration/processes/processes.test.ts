@@ -7,12 +7,13 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../../src/core/clock.ts'
 import { createLogger, type LogRecord } from '../../../src/core/log.ts'
 import { currentProcessId, processState } from '../../../src/core/process-id.ts'
-import { newPath, writeEntry } from '../../../src/processes/folder.ts'
+import { newPath, readEntry, writeEntry } from '../../../src/processes/folder.ts'
 import { findProcess, listProcesses } from '../../../src/processes/list-processes.ts'
 import { openProcess } from '../../../src/processes/open-process.ts'
 import { parseRecord, type ProcessRecord } from '../../../src/processes/record.ts'
 import { askToStop, untilEnded } from '../../../src/processes/stop-process.ts'
 import { compileChild } from '../../support/compile-child.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
 
 const compiled = compileChild(join(import.meta.dirname, 'child.ts'), ['core', 'processes'])
 afterAll(() => {
@@ -99,6 +100,20 @@ async function leave(name: string, record: Partial<ProcessRecord>): Promise<stri
     ...record,
   })
   return path
+}
+
+/** Lets time pass, as files are read, until the work has ended. */
+async function throughTime<T>(clock: ManualClock, work: Promise<T>): Promise<T> {
+  const end = { isReached: false }
+  const ended = work.finally(() => {
+    end.isReached = true
+  })
+  ended.catch(() => undefined)
+  while (!end.isReached) {
+    await new Promise((resolve) => setTimeout(resolve, 1))
+    await clock.advance(1000)
+  }
+  return await ended
 }
 
 async function ownId(): Promise<string[]> {
@@ -296,8 +311,6 @@ describe('who lives', () => {
     const container = { id: [boot, '1', ...rest].join(':'), hostname: 'c0ffee' }
     const path = await leave('one', container)
     expect((await only()).liveness).toBe('elsewhere')
-    await expect(open('one')).rejects.toMatchObject({ what: 'The process "one" runs elsewhere' })
-    await expect(open('one', { force: true })).rejects.toThrow('runs elsewhere')
     await expect(askToStop(await only(), 'drain', wait)).rejects.toThrow('runs elsewhere')
     await rm(path)
     await leave('one', { ...container, seenAt: new Date(Date.now() - 120_000).toISOString() })
@@ -305,6 +318,33 @@ describe('who lives', () => {
     expect((await only()).record.pid).toBe(process.pid)
     await running.close()
   })
+
+  test.each([false, true])(
+    'one that gives no sign of life gives up its name in a minute, one that does keeps it (force: %s)',
+    async (force) => {
+      const [boot = '', , ...rest] = await ownId()
+      const clock = new ManualClock()
+      const container = { id: [boot, '1', ...rest].join(':'), seenAt: clock.date().toISOString() }
+      await leave('killed', container)
+      const seen: LogRecord[] = []
+      const log = createLogger((record) => seen.push(record))
+      const running = await throughTime(clock, open('killed', { force, clock, log }))
+      expect(clock.now()).toBeGreaterThan(60_000)
+      expect(seen.map(({ msg }) => msg)).toEqual([
+        'Waiting whether the process that has this name still lives: it ran in a container or on a machine of its own',
+        'Took over the name of a process that is dead',
+      ])
+      await running.close()
+      const path = await leave('lives', { ...container, seenAt: clock.date().toISOString() })
+      const opening = open('lives', { force, clock, log })
+      await expect.poll(() => seen.length).toBe(3)
+      const { record } = (await readEntry(path)) ?? {}
+      if (record !== undefined) await writeEntry(path, { ...record, seenAt: new Date().toISOString() })
+      await expect(throughTime(clock, opening)).rejects.toMatchObject({
+        what: 'The process "lives" runs elsewhere',
+      })
+    },
+  )
 
   test('where the system has no process ids, by its pid and its signs of life', async () => {
     const { judge } = await import('../../../src/processes/liveness.ts')

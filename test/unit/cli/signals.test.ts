@@ -55,6 +55,16 @@ test('the grace running out is a forced stop of the signal that began it', () =>
   signals.dispose()
 })
 
+test('the grace of a notice running out counts as SIGTERM', () => {
+  const { stop, signals } = watch()
+  stop.requestDrain('the file /run/spot-notice is there')
+  expect(signals.forcedExitCode()).toBeUndefined()
+  stop.requestAbort('grace over')
+  expect(signals.forcedExitCode()).toBe(143)
+  expect(signals.exitCode()).toBeUndefined()
+  signals.dispose()
+})
+
 test('nothing is heard after dispose', () => {
   const { io, stop, signals } = watch()
   signals.dispose()

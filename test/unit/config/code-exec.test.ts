@@ -62,3 +62,17 @@ describe('code_exec.dns', () => {
     expect(await problems(['dns: []'])).toHaveLength(1)
   })
 })
+
+describe('code_exec.max_limits.wall_time_ms', () => {
+  it('is a time for which a message can be held', async () => {
+    expect(await problems(['max_limits: {wall_time_ms: 39600000}'])).toEqual([])
+    const [problem = '', ...others] = await problems([
+      'max_limits: {wall_time_ms: 46800000}',
+      'limits: {wall_time_ms: 46800000}',
+    ])
+    expect(others).toEqual([])
+    expect(problem).toContain('config.yml:2')
+    expect(problem).toContain('code_exec.max_limits.wall_time_ms (46800000) is above 39600000 (11 hours)')
+    expect(problem).toMatch(/lower it: .*SQS.* 12 hours.* begun again/)
+  })
+})

@@ -508,6 +508,27 @@ describe('warnings', () => {
     await chmod(file, 0o644)
     expect(await warnings('num: 1')).toEqual([])
   })
+
+  test.each([
+    'matches: {"*": {problem: {image: p, environment: {DB_PASSWORD: hunter2hunter2}}}}',
+    'matches: {"*": {indicator: {image: i, environment: {API_KEY: "ab 34567"}}}}',
+    'inference: {image: m, environment: {HF_TOKEN: hf_0123456789}}',
+    'inference: {url: "http://localhost:1", api_key: sk-1}',
+  ])('a secret that stands in %s', async (content) => {
+    await writeFile(file, content)
+    await chmod(file, 0o644)
+    expect((await warnings(content)).join()).toContain('holds a secret and may be read by other users')
+  })
+
+  test.each([
+    'matches: {"*": {problem: {image: p, environment: {MODE: thorough-mode, MAX_TOKENS: 1000000, TOKENIZERS: off}}}}',
+    'secret_access_key: env:MY_KEY\naccess_key_id: id\n',
+    'matches: {"*": {problem: {image: p, environment: {PASSES: 3}}}}',
+  ])('no secret stands in %s', async (content) => {
+    await writeFile(file, content)
+    await chmod(file, 0o644)
+    expect(await warnings(content, { environment: { MY_KEY: 'secret' } })).toEqual([])
+  })
 })
 
 describe('secrets', () => {
