@@ -87,18 +87,22 @@ function roundTrip(value: AttributeValue): Case {
 
 /** Tries a condition against a stored item. */
 function condition(expression: string, values?: Item, names?: Record<string, string>): Case {
+  const stored: Item = {
+    n: { N: '5' },
+    s: { S: 'text' },
+    b: { BOOL: true },
+    nil: { NULL: true },
+    map: { M: { part: { S: 'deep' }, list: { L: [{ N: '1' }, { N: '2' }] } } },
+    set: { SS: ['a', 'b'] },
+    list: { L: [{ S: 'x' }, { N: '3' }] },
+    bin: { B: Uint8Array.of(1, 2, 3) },
+  }
+  return conditionOn(stored, expression, values, names)
+}
+
+function conditionOn(stored: Item, expression: string, values?: Item, names?: Record<string, string>): Case {
   return async (bench) => {
-    const map: AttributeValue = { M: { inner: { S: 'deep' }, list: { L: [{ N: '1' }, { N: '2' }] } } }
-    await put(bench, '1', {
-      n: { N: '5' },
-      s: { S: 'text' },
-      b: { BOOL: true },
-      nil: { NULL: true },
-      map,
-      set: { SS: ['a', 'b'] },
-      list: { L: [{ S: 'x' }, { N: '3' }] },
-      bin: { B: Uint8Array.of(1, 2, 3) },
-    })
+    await put(bench, '1', stored)
     await put(
       bench,
       '1',
@@ -115,15 +119,26 @@ function condition(expression: string, values?: Item, names?: Record<string, str
 
 /** Tries an update of a stored item, and shows what it returns and what is there then. */
 function updating(expression: string, values?: Item, names?: Record<string, string>): Case {
+  const stored: Item = {
+    n: { N: '5' },
+    s: { S: 'text' },
+    map: { M: { part: { S: 'deep' } } },
+    list: { L: [{ N: '1' }, { N: '2' }, { N: '3' }] },
+    set: { SS: ['a', 'b'] },
+    ns: { NS: ['1', '2'] },
+  }
+  return updatingOf(stored, expression, values, names)
+}
+
+/** Without a stored item where `stored` is undefined. */
+function updatingOf(
+  stored: Item | undefined,
+  expression: string,
+  values?: Item,
+  names?: Record<string, string>,
+): Case {
   return async (bench) => {
-    await put(bench, '1', {
-      n: { N: '5' },
-      s: { S: 'text' },
-      map: { M: { inner: { S: 'deep' } } },
-      list: { L: [{ N: '1' }, { N: '2' }, { N: '3' }] },
-      set: { SS: ['a', 'b'] },
-      ns: { NS: ['1', '2'] },
-    })
+    if (stored !== undefined) await put(bench, '1', stored)
     const result = await update(bench, '1', {
       UpdateExpression: expression,
       ReturnValues: 'ALL_NEW',
@@ -303,11 +318,11 @@ export const cases: Record<string, Case> = {
   'condition: size of a list': condition('size(#l) > :v', { ':v': { N: '1' } }, { '#l': 'list' }),
   'condition: attribute_type': condition('attribute_type(n, :v)', { ':v': { S: 'N' } }),
   'condition: attribute_type of no type': condition('attribute_type(n, :v)', { ':v': { S: 'X' } }),
-  'condition: nested path': condition('#m.inner = :v', { ':v': { S: 'deep' } }, { '#m': 'map' }),
+  'condition: nested path': condition('#m.part = :v', { ':v': { S: 'deep' } }, { '#m': 'map' }),
   'condition: list index': condition('#l[1] = :v', { ':v': { N: '3' } }, { '#l': 'list' }),
   'condition: list index out of range': condition('attribute_not_exists(#l[7])', undefined, { '#l': 'list' }),
-  'condition: missing attribute equal': condition('missing = :v', { ':v': { N: '1' } }),
-  'condition: missing attribute unequal': condition('missing <> :v', { ':v': { N: '1' } }),
+  'condition: missing attribute equal': condition('nowhere = :v', { ':v': { N: '1' } }),
+  'condition: missing attribute unequal': condition('nowhere <> :v', { ':v': { N: '1' } }),
   'condition: reserved word': condition('Status = :v', { ':v': { S: 'x' } }),
   'condition: syntax error': condition('n = = :v', { ':v': { N: '1' } }),
   'condition: empty': condition(''),
@@ -346,7 +361,7 @@ export const cases: Record<string, Case> = {
   'update: SET': updating('SET a = :v', { ':v': { S: 'new' } }),
   'update: SET several': updating('SET a = :v, s = :w REMOVE n', { ':v': { S: 'new' }, ':w': { N: '1' } }),
   'update: SET nested': updating('SET #m.x = :v', { ':v': { N: '1e22' } }, { '#m': 'map' }),
-  'update: SET below a missing map': updating('SET missing.x = :v', { ':v': { N: '1' } }),
+  'update: SET below a missing map': updating('SET nowhere.x = :v', { ':v': { N: '1' } }),
   'update: SET list element': updating('SET #l[1] = :v', { ':v': { S: 'x' } }, { '#l': 'list' }),
   'update: SET list element beyond the end': updating(
     'SET #l[9] = :v',
@@ -375,10 +390,10 @@ export const cases: Record<string, Case> = {
     { ':v': { L: [{ S: 'end' }] } },
     { '#l': 'list' },
   ),
-  'update: copy of an attribute': updating('SET copy = #m', undefined, { '#m': 'map' }),
-  'update: copy of a missing attribute': updating('SET copy = missing'),
+  'update: copy of an attribute': updating('SET twin = #m', undefined, { '#m': 'map' }),
+  'update: copy of a missing attribute': updating('SET twin = nowhere'),
   'update: REMOVE list element': updating('REMOVE #l[0]', undefined, { '#l': 'list' }),
-  'update: REMOVE missing': updating('REMOVE missing'),
+  'update: REMOVE missing': updating('REMOVE nowhere'),
   'update: ADD number': updating('ADD n :v', { ':v': { N: '-7.5' } }),
   'update: ADD to nothing': updating('ADD fresh :v', { ':v': { N: '3' } }),
   'update: ADD to text': updating('ADD s :v', { ':v': { N: '3' } }),
@@ -436,6 +451,11 @@ export const cases: Record<string, Case> = {
     })
   },
 
+  ...copies(),
+  ...listElements(),
+  ...equalities(),
+  ...orders(),
+  ...namesOfTheLanguage(),
   ...queries(),
   ...batches(),
   ...transactions(),
@@ -451,6 +471,256 @@ export const cases: Record<string, Case> = {
   },
   'table: no such table': (bench) => bench.client.send(new DescribeTableCommand({ TableName: 'missing' })),
   'table: impossible name': (bench) => bench.client.send(new DescribeTableCommand({ TableName: 'a b' })),
+}
+
+/** Operands are values from before the update, whatever else the update changes. */
+function copies(): Record<string, Case> {
+  const one: Item = { ':v': { N: '1' } }
+  const list = { L: [{ N: '0' }, { N: '1' }, { N: '2' }] }
+  return {
+    'update: copy and ADD': updatingOf({ b: { N: '1' } }, 'SET a = b ADD b :v', one),
+    'update: copy and ADD to a set': updatingOf({ b: { SS: ['a'] } }, 'SET a = b ADD b :v', {
+      ':v': { SS: ['b'] },
+    }),
+    'update: copy and DELETE': updatingOf({ b: { SS: ['a', 'b'] } }, 'SET a = b DELETE b :v', {
+      ':v': { SS: ['a'] },
+    }),
+    'update: copy and REMOVE of an element': updatingOf({ l: list }, 'SET k = l REMOVE l[0]'),
+    'update: copy and SET of an element': updatingOf({ l: list }, 'SET k = l, l[0] = :v', one),
+    'update: copy and SET of a member': updatingOf(
+      { m: { M: { a: { N: '0' } } } },
+      'SET k = m, m.a = :v',
+      one,
+    ),
+    'update: copy of a member and SET of the map': updatingOf(
+      { m: { M: { a: { M: { b: { N: '0' } } } } } },
+      'SET k = m.a, m.a.b = :v',
+      one,
+    ),
+    'update: if_not_exists with a path and ADD': updatingOf(
+      { b: { N: '1' } },
+      'SET a = if_not_exists(z, b) ADD b :v',
+      one,
+    ),
+    'update: list_append and SET of an element': updatingOf(
+      { l: { L: [{ M: { a: { N: '0' } } }] } },
+      'SET k = list_append(l, l), l[0].a = :v',
+      one,
+    ),
+    'update: one value for several attributes': updatingOf(
+      { b: { N: '1' } },
+      'SET a = :v, c = :v ADD b :v, d :v',
+      one,
+    ),
+    'update: swap': updatingOf({ a: { N: '1' }, b: { N: '2' } }, 'SET a = b, b = a'),
+    'update: swap of elements': updatingOf({ l: list }, 'SET l[0] = l[1], l[1] = l[0]'),
+    'update: REMOVE of what is copied': updatingOf({ a: { N: '1' } }, 'SET b = a REMOVE a'),
+    'update: in a transaction, copy and ADD': async (bench) => {
+      await put(bench, '1', { b: { N: '1' } })
+      await transact(bench, [
+        {
+          Update: {
+            TableName,
+            Key: key(bench, '1'),
+            UpdateExpression: 'SET a = b ADD b :v',
+            ExpressionAttributeValues: one,
+          },
+        },
+      ])
+      return await get(bench, '1')
+    },
+    'update: of a new item, with its key': updatingOf(undefined, 'SET a = Trial'),
+    'update: does not fit, and its condition fails': (bench) =>
+      update(bench, '1', {
+        UpdateExpression: 'SET a = nowhere',
+        ConditionExpression: 'attribute_exists(ID)',
+      }),
+    'update: minus below zero': updatingOf({ a: { N: '0.5' } }, 'SET a = a - :v', { ':v': { N: '100.25' } }),
+    'update: plus of a whole number and a fraction': updatingOf({ a: { N: '-10' } }, 'SET a = :v + a', {
+      ':v': { N: '0.125' },
+    }),
+  }
+}
+
+/** An index means the element that was there before the update. */
+function listElements(): Record<string, Case> {
+  const l: AttributeValue = { L: ['0', '1', '2', '3', '4'].map((N) => ({ N })) }
+  const value: Item = { ':v': { S: 'new' } }
+  return {
+    'update: REMOVE two elements': updatingOf({ l }, 'REMOVE l[0], l[2]'),
+    'update: REMOVE two elements, last one first': updatingOf({ l }, 'REMOVE l[2], l[0]'),
+    'update: REMOVE and SET of elements': updatingOf({ l }, 'REMOVE l[1] SET l[3] = :v', value),
+    'update: SET and REMOVE of elements': updatingOf({ l }, 'SET l[3] = :v REMOVE l[1], l[4]', value),
+    'update: REMOVE of an element and SET beyond the end': updatingOf(
+      { l },
+      'REMOVE l[1] SET l[9] = :v',
+      value,
+    ),
+    'update: SET two elements beyond the end': updatingOf({ l }, 'SET l[9] = :v, l[7] = :w', {
+      ...value,
+      ':w': { S: 'first' },
+    }),
+    'update: REMOVE two elements of a list inside of a map': updatingOf(
+      { m: { M: { l } } },
+      'REMOVE m.l[0], m.l[1]',
+    ),
+    'update: REMOVE an element and one inside of another': updatingOf(
+      { k: { L: [l, l] } },
+      'REMOVE k[0], k[1][1], k[1][3]',
+    ),
+    'update: REMOVE all elements': updatingOf({ l: { L: [{ N: '0' }, { N: '1' }] } }, 'REMOVE l[0], l[1]'),
+    'update: REMOVE an element beyond the end': updatingOf({ l }, 'REMOVE l[0], l[9]'),
+    'update: REMOVE an element of a map': updatingOf({ m: { M: { a: { N: '0' } } } }, 'REMOVE m[0]'),
+    'update: DELETE all of a set inside of a list': updatingOf(
+      { k: { L: [{ SS: ['a'] }, { N: '1' }, { N: '2' }] } },
+      'DELETE k[0] :set SET k[2] = :v',
+      { ...value, ':set': { SS: ['a'] } },
+    ),
+    'update: ADD inside of a list': updatingOf({ l }, 'ADD l[4] :v REMOVE l[0]', { ':v': { N: '1' } }),
+  }
+}
+
+/** Maps, lists and sets are equal when what they hold is. */
+function equalities(): Record<string, Case> {
+  const map: AttributeValue = { M: { a: { N: '1' }, b: { L: [{ S: 'x' }, { M: {} }] } } }
+  const sameMap: AttributeValue = { M: { b: { L: [{ S: 'x' }, { M: {} }] }, a: { N: '1' } } }
+  const stored: Item = { x: map, y: { L: [map, { SS: ['a', 'b'] }, { NS: ['1', '2'] }] }, z: map }
+  const check = (expression: string, value?: AttributeValue): Case =>
+    conditionOn(stored, expression, value && { ':v': value })
+  return {
+    'condition: equal map in other order': check('x = :v', sameMap),
+    'condition: equal map is not unequal': check('x <> :v', sameMap),
+    'condition: equal map with a number in other spelling': check('x = :v', {
+      M: { a: { N: '1.0' }, b: { L: [{ S: 'x' }, { M: {} }] } },
+    }),
+    'condition: map with a further member': check('x = :v', { M: { ...map.M, c: { N: '1' } } }),
+    'condition: map with a member less': check('x = :v', { M: { a: { N: '1' } } }),
+    'condition: map with another member': check('x = :v', { M: { ...map.M, a: { S: '1' } } }),
+    'condition: map in': check('x IN (:v)', sameMap),
+    'condition: map equal to another attribute': check('x = z'),
+    'condition: list that contains a map': check('contains(y, :v)', sameMap),
+    'condition: list that contains no such map': check('contains(y, :v)', { M: {} }),
+    'condition: list that contains a set': check('contains(y, :v)', { SS: ['b', 'a'] }),
+    'condition: equal sets inside of a list': check('y = :v', {
+      L: [sameMap, { SS: ['b', 'a'] }, { NS: ['2.0', '1'] }],
+    }),
+    'condition: list in another order': check('y = :v', {
+      L: [{ SS: ['a', 'b'] }, map, { NS: ['1', '2'] }],
+    }),
+    'condition: shorter list': check('y = :v', { L: [map] }),
+    'condition: part of a set': check('y[1] = :v', { SS: ['a'] }),
+    'condition: set of as many others': check('y[1] = :v', { SS: ['a', 'c'] }),
+    'condition: set and number set': check('y[1] <> :v', { NS: ['1', '2'] }),
+    'condition: two missing attributes are equal': check('nowhere = lost'),
+    'condition: two missing attributes are unequal': check('nowhere <> lost'),
+    'filter: equal map': async (bench) => {
+      await put(bench, '1', { x: map })
+      await put(bench, '2', { x: { M: {} } })
+      await put(bench, '3')
+      const values = { ExpressionAttributeValues: { ':v': sameMap } }
+      return [
+        await query(bench, { FilterExpression: 'x = :v', ...values }),
+        await query(bench, { FilterExpression: 'x <> :v', ...values, ProjectionExpression: 'Trial' }),
+        await query(bench, { FilterExpression: 'x = :v', ...values, Select: 'COUNT' }),
+        await query(bench, { FilterExpression: 'x <> :v', ...values, Limit: 2 }),
+      ]
+    },
+    'filter: old QueryFilter': async (bench) => {
+      await put(bench, '1', { a: { N: '1' } })
+      await put(bench, '2', { a: { N: '2' }, b: { S: 'x' } })
+      const compared = (value: string): object => ({
+        ComparisonOperator: 'EQ',
+        AttributeValueList: [{ N: value }],
+      })
+      const old = async (QueryFilter: object, more: object = {}): Promise<unknown> =>
+        await bench.client.send(
+          new QueryCommand({
+            TableName,
+            KeyConditions: { ID: { ComparisonOperator: 'EQ', AttributeValueList: [{ S: bench.id }] } },
+            QueryFilter: QueryFilter as never,
+            ...more,
+          }),
+        )
+      return [
+        await old({ a: compared('2.0') }),
+        await old({ a: compared('1'), b: { ComparisonOperator: 'NOT_NULL' } }),
+        await old(
+          { a: compared('1'), b: { ComparisonOperator: 'NOT_NULL' } },
+          { ConditionalOperator: 'OR', AttributesToGet: ['a'] },
+        ),
+        await old({ b: { ComparisonOperator: 'NE', AttributeValueList: [{ S: 'y' }] } }),
+        await old({ b: { ComparisonOperator: 'NOT_CONTAINS', AttributeValueList: [{ S: 'y' }] } }),
+      ]
+    },
+    'put: old Expected of a map': async (bench) => {
+      await put(bench, '1', { x: map })
+      await put(bench, '1', { x: map, y: map }, { Expected: { x: { Value: sameMap } } })
+      await put(bench, '1', {}, { Expected: { x: { Value: { M: {} }, Exists: true } } })
+    },
+  }
+}
+
+/** Texts and binaries have the order of their bytes. */
+function orders(): Record<string, Case> {
+  const stored: Item = {
+    x: { S: '\u{10000}' },
+    y: { B: Uint8Array.of(0x80) },
+    noText: { S: '' },
+    noBytes: { B: new Uint8Array() },
+    t: { BOOL: true },
+    f: { BOOL: false },
+  }
+  const check = (expression: string, value?: AttributeValue): Case =>
+    conditionOn(stored, expression, value && { ':v': value })
+  return {
+    'condition: text above another by its bytes': check('x > :v', { S: '\uffff' }),
+    'condition: text not below another by its bytes': check('x < :v', { S: '\uffff' }),
+    'condition: text at most itself': check('x <= :v', { S: '\u{10000}' }),
+    'condition: between texts': conditionOn(stored, 'x BETWEEN :a AND :b', {
+      ':a': { S: '\uffff' },
+      ':b': { S: '\u{10001}' },
+    }),
+    'condition: between texts in no order': conditionOn(stored, 'x BETWEEN :a AND :b', {
+      ':a': { S: '\u{10001}' },
+      ':b': { S: '\uffff' },
+    }),
+    'condition: binary above another': check('y > :v', { B: Uint8Array.of(0x7f) }),
+    'condition: binary begins with': check('begins_with(y, :v)', { B: Uint8Array.of(0x81) }),
+    'condition: binary contains': check('contains(y, :v)', { B: Uint8Array.of(0x81) }),
+    'condition: text below a number': check('x < :v', { N: '1' }),
+    'condition: bool below another': check('f < t'),
+    'condition: missing at most missing': check('nowhere <= lost'),
+    'condition: size of an empty text': check('size(noText) = :v', { N: '0' }),
+    'condition: size of an empty binary': check('size(noBytes) = :v', { N: '0' }),
+    'condition: size of a bool': check('size(t) > :v', { N: '0' }),
+    'condition: size of a missing attribute': check('size(nowhere) <> :v', { N: '0' }),
+    'condition: text contains the empty one': check('contains(x, noText)'),
+    'condition: text begins with the empty one': check('begins_with(x, noText)'),
+  }
+}
+
+/** Attributes may be named as members that every JavaScript object has. */
+function namesOfTheLanguage(): Record<string, Case> {
+  const cases: Record<string, Case> = {}
+  for (const name of ['constructor', 'valueOf', 'toString']) {
+    const names = { '#c': name }
+    for (const [where, stored] of Object.entries({ 'a new item': undefined, 'an item': { a: { N: '1' } } })) {
+      cases[`update: if_not_exists of ${name} in ${where}`] = updatingOf(
+        stored,
+        'SET #c = if_not_exists(#c, :v)',
+        { ':v': { N: '1' } },
+        names,
+      )
+      cases[`update: ADD to ${name} in ${where}`] = updatingOf(
+        stored,
+        'ADD #c :v',
+        { ':v': { N: '1' } },
+        names,
+      )
+      cases[`update: copy of ${name} in ${where}`] = updatingOf(stored, 'SET b = #c', undefined, names)
+    }
+  }
+  return cases
 }
 
 function queries(): Record<string, Case> {

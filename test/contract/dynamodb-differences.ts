@@ -6,8 +6,6 @@ export interface Difference {
 
 const documents =
   'DynamoDB Local leaves numbers inside of maps and lists as they were written; DynamoDB itself does not'
-const equality =
-  "dynalite finds lists of maps and maps never equal; the runner's conditions compare scalars only"
 const cancelled =
   'DynamoDB documents this as a reason of a cancelled transaction; DynamoDB Local refuses the request'
 const cancellation = {
@@ -33,8 +31,6 @@ export const KNOWN_DIFFERENCES: Readonly<Record<string, Difference>> = {
     reason: 'DynamoDB Local tells the consumed capacity here although nobody asked for it',
     own: { answer: {} },
   },
-  'condition: equal list': { reason: equality, own: { name: 'ConditionalCheckFailedException' } },
-  'condition: equal map': { reason: equality, own: { name: 'ConditionalCheckFailedException' } },
   'transaction: a missing key': { reason: cancelled, own: cancellation },
   'transaction: an update that does not fit the item': { reason: cancelled, own: cancellation },
 }

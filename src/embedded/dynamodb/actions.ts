@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import validations from 'dynalite/validations/index.js'
 import { ApiError } from '../api-error.ts'
 import { isJsonObject, type JsonObject } from '../json-object.ts'
+import './corrections.ts'
 import type { DynaliteStore } from './store.ts'
 
 const require = createRequire(import.meta.url)

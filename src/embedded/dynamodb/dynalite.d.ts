@@ -11,6 +11,11 @@ declare module 'dynalite/validations/index.js' {
 }
 
 declare module 'dynalite/db/index.js' {
+  interface Page {
+    Count: number
+    /** Absent when only the count is wanted. */
+    Items?: Record<string, unknown>[] | undefined
+  }
   interface Db {
     /** The table key of an item or key. */
     createKey(item: unknown, table: unknown): string
@@ -18,6 +23,19 @@ declare module 'dynalite/db/index.js' {
     validateKey(key: unknown, table: unknown): Error | null | undefined
     /** An error when the condition in `data` does not hold for `item`. */
     checkConditional(data: unknown, item: unknown): Error | null | undefined
+    /** What of an item is at the paths. */
+    mapPaths(paths: readonly unknown[], item: Record<string, unknown>): Record<string, unknown>
+    /** Reads a page of a table or index, filters it and takes from its items what is asked for. */
+    queryTable: (
+      store: unknown,
+      table: unknown,
+      data: unknown,
+      options: unknown,
+      isLocal: unknown,
+      fetchFromItems: unknown,
+      startKeyNames: unknown,
+      callback: (error: unknown, page?: Page) => void,
+    ) => void
   }
   const db: Db
   export default db

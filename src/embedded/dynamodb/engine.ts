@@ -1,6 +1,6 @@
 import dynaliteDb from 'dynalite/db/index.js'
 import type { Database, Write } from '../database.ts'
-import { isJsonObject, type JsonObject } from '../json-object.ts'
+import type { JsonObject } from '../json-object.ts'
 import { perform, prepare, type Action } from './actions.ts'
 import { validationError } from './errors.ts'
 import { findUnstorable, itemBytes, MAX_ITEM_BYTES } from './measure.ts'
@@ -12,6 +12,7 @@ import {
   type StoreOptions,
   type TableDescription,
 } from './store.ts'
+import { isEqual } from './values.ts'
 
 /** An item that was stored: its table, its image before (undefined = new) and after, as attribute values. */
 export interface Change {
@@ -91,7 +92,9 @@ export class Engine {
         before: (await this.database.get(write.key)) as JsonObject | undefined,
         after: write.value as JsonObject,
       }
-      const reaction = isSame(change.before, change.after) ? undefined : this.#options.react(change)
+      const reaction = isEqual({ M: change.before }, { M: change.after })
+        ? undefined
+        : this.#options.react(change)
       if (reaction !== undefined) reactions.push(reaction)
     }
     await this.database.write([...writes, ...reactions.flatMap((reaction) => reaction.writes)])
@@ -127,18 +130,4 @@ export function collectInto(writes: Write[]): Sink {
 /** The sink of actions that only read. */
 export function refuseWrites(): Promise<void> {
   return Promise.reject(new Error('this action writes nothing'))
-}
-
-/** Whether two values are the same JSON, in whatever order their members come. */
-function isSame(a: unknown, b: unknown): boolean {
-  if (a === b) return true
-  if (Array.isArray(a) && Array.isArray(b)) {
-    return a.length === b.length && a.every((entry, index) => isSame(entry, b[index]))
-  }
-  if (!isJsonObject(a) || !isJsonObject(b)) return false
-  const names = Object.keys(a)
-  return (
-    names.length === Object.keys(b).length &&
-    names.every((name) => Object.hasOwn(b, name) && isSame(a[name], b[name]))
-  )
 }

@@ -11,6 +11,13 @@ export function validationError(message: string): ApiError {
   return new ApiError('com.amazon.coral.validate#ValidationException', message)
 }
 
+export function conditionalCheckFailed(): ApiError {
+  return new ApiError(
+    'com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException',
+    'The conditional request failed',
+  )
+}
+
 export function idempotentParameterMismatch(): ApiError {
   return new ApiError(
     'com.amazonaws.dynamodb.v20120810#IdempotentParameterMismatchException',

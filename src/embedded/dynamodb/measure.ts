@@ -1,4 +1,5 @@
 import { isJsonObject } from '../json-object.ts'
+import { open } from './values.ts'
 
 /** DynamoDB's largest item. */
 export const MAX_ITEM_BYTES = 409_600
@@ -80,10 +81,4 @@ function significantDigits(digits: string): number {
   const plain = digits.replace('-', '')
   const trimmed = plain.includes('.') ? plain.replace('.', '') : plain
   return trimmed.replace(/^0+/, '').replace(/0+$/, '').length
-}
-
-/** An attribute value's type and what it holds. */
-function open(value: unknown): { type: string | undefined; content: unknown } {
-  const [type, content] = Object.entries(isJsonObject(value) ? value : {})[0] ?? []
-  return { type, content }
 }
