@@ -17,6 +17,8 @@ export interface Message {
   readonly deduplicationId: string | undefined
   /** ARN of the queue that it came from, on a dead-letter queue. */
   readonly source: string | undefined
+  /** How often it was received in the queues that it came from; undefined = it came from none. */
+  readonly receivesBefore: number | undefined
 }
 
 /** One receive of a message, with what is needed to take it back. */
@@ -33,7 +35,7 @@ export interface TakeOptions {
   max: number
   visibilityMs: number
   retentionMs: number
-  /** Messages received so often are not handed out any more. */
+  /** Messages received so often from this queue are not handed out any more. */
   maxReceives: number | undefined
   newReceipt: () => string
 }
@@ -116,12 +118,12 @@ export class QueueState {
       const message = this.#ready.pop()
       if (message === undefined) break
       if (this.#messages.get(message.seq) !== message) continue
-      if (message.sentAt + retentionMs <= now) {
+      if (isTooOld(message, now, retentionMs)) {
         this.remove(message)
         taken.expired.push(message)
       } else if (this.#isBlocked(message) && !openedHere.has(message.group)) {
         passedOver.push(message)
-      } else if (maxReceives !== undefined && message.receives >= maxReceives) {
+      } else if (maxReceives !== undefined && receivesHere(message) >= maxReceives) {
         this.remove(message)
         taken.dead.push(message)
       } else {
@@ -163,9 +165,23 @@ export class QueueState {
     }
   }
 
-  count(now: number): Counts {
+  /** Removes the messages that are older than the retention and that nobody has. */
+  expire(now: number, retentionMs: number): Message[] {
+    this.#advance(now)
+    const expired = [...this.#messages.values()].filter((message) => isTooOld(message, now, retentionMs))
+    for (const message of expired) this.remove(message)
+    // Of a queue that nobody receives from, nothing else would ever let go of them.
+    for (;;) {
+      const first = this.#ready.peek()
+      if (first === undefined || this.#messages.get(first.seq) === first) return expired
+      this.#ready.pop()
+    }
+  }
+
+  count(now: number, retentionMs: number): Counts {
     const counts: Counts = { visible: 0, inFlight: 0, delayed: 0 }
     for (const message of this.#messages.values()) {
+      if (isTooOld(message, now, retentionMs)) continue
       if (message.visibleAt <= now) counts.visible += 1
       else if (message.receipt === undefined) counts.delayed += 1
       else counts.inFlight += 1
@@ -227,4 +243,13 @@ export class QueueState {
     inFlight?.delete(message)
     if (inFlight?.size === 0) this.#groupsInFlight.delete(message.group)
   }
+}
+
+/** One in flight is still its receiver's. */
+function isTooOld({ sentAt, visibleAt }: Message, now: number, retentionMs: number): boolean {
+  return visibleAt <= now && sentAt + retentionMs <= now
+}
+
+function receivesHere({ receives, receivesBefore = 0 }: Message): number {
+  return receives - receivesBefore
 }

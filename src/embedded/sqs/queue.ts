@@ -70,6 +70,10 @@ export class Queue {
     return this.name.endsWith('.fifo')
   }
 
+  get retentionMs(): number {
+    return numberOf(this.record.attributes, 'MessageRetentionPeriod') * 1000
+  }
+
   get redrivePolicy(): RedrivePolicy | undefined {
     const policy = this.record.attributes['RedrivePolicy'] ?? ''
     return policy === '' ? undefined : parseRedrivePolicy(policy)
@@ -109,10 +113,13 @@ export class Queue {
       group: options.group,
       deduplicationId: options.deduplicationId,
       source: undefined,
+      receivesBefore: undefined,
     }
     const writes = putMessage(this.name, message, content)
     if (deduplicationKey !== undefined) {
       const record = { id: content.id, seq: message.seq, at: now }
+      // A key that is used again would keep its place, and `#forgetSent` goes by the order of time.
+      this.#sent.delete(deduplicationKey)
       this.#sent.set(deduplicationKey, record)
       writes.push(putSent(this.name, deduplicationKey, record), ...this.#forgetSent(now))
     }
@@ -177,6 +184,17 @@ export class Queue {
     await this.host.database.write([...writes, ...(options.alsoWrite ?? [])])
   }
 
+  /** Drops messages past their retention, and what is known of sends that can't be repeated any more. */
+  async sweep(): Promise<void> {
+    const now = this.host.now()
+    const expired = this.state.expire(now, this.retentionMs)
+    const writes = [
+      ...expired.flatMap((message) => deleteMessage(this.name, message)),
+      ...this.#forgetSent(now),
+    ]
+    if (writes.length > 0) await this.host.database.write(writes)
+  }
+
   /** Gives what there is to those who wait, and sets the alarm for what comes back next. */
   serve(): void {
     clearTimeout(this.#timer)
@@ -239,7 +257,7 @@ export class Queue {
       now: this.host.now(),
       max,
       visibilityMs,
-      retentionMs: numberOf(this.record.attributes, 'MessageRetentionPeriod') * 1000,
+      retentionMs: this.retentionMs,
       maxReceives: target === undefined ? undefined : redrive?.maxReceiveCount,
       newReceipt: () => randomBytes(12).toString('base64url'),
     })
@@ -264,6 +282,7 @@ export class Queue {
         visibleAt: this.host.now(),
         receipt: undefined,
         source: this.host.arnOf(this.name),
+        receivesBefore: message.receives,
       }
       await database.write([...deleteMessage(this.name, message), ...putMessage(target.name, moved, content)])
       target.#publish(moved)

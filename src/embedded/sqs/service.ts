@@ -1,4 +1,4 @@
-import { unknownOperation } from '../api-error.ts'
+import { unknownOperation, type ApiError } from '../api-error.ts'
 import type { Caller } from '../caller.ts'
 import type { Database, Write } from '../database.ts'
 import type { JsonObject } from '../json-object.ts'
@@ -18,6 +18,7 @@ import {
   MAX_VISIBILITY_SECONDS,
   numberOf,
   parseQueueAttributes,
+  parseRedrivePolicy,
   withDefaults,
   type QueueAttributes,
 } from './queue-attributes.ts'
@@ -26,6 +27,8 @@ import { deleteQueue, putQueue, readMessages, readQueues, readSent } from './rec
 import { optionalInteger, optionalObject, optionalString, requiredString, stringList } from './request.ts'
 
 export const ACCOUNT_ID = '000000000000'
+
+const SWEEP_MS = 60_000
 
 export interface SqsOptions {
   region: string
@@ -42,6 +45,7 @@ export class SqsService {
   readonly #queues = new Map<string, Queue>()
   readonly #host: QueueHost
   #lastSeq = 0
+  #sweeper: NodeJS.Timeout | undefined
 
   private constructor(database: Database, options: SqsOptions) {
     this.#database = database
@@ -74,6 +78,10 @@ export class SqsService {
       service.#lastSeq = Math.max(service.#lastSeq, messages.at(-1)?.seq ?? 0)
       service.#queues.set(name, queue)
     }
+    service.#sweeper = setInterval(() => {
+      service.#sweep()
+    }, SWEEP_MS)
+    service.#sweeper.unref()
     return service
   }
 
@@ -144,9 +152,15 @@ export class SqsService {
     return queue.prepareSend(contentOf(body), { delayMs })
   }
 
-  /** Ends all long polls. */
+  /** Ends all long polls, and the sweeping. */
   stop(): void {
+    clearInterval(this.#sweeper)
     for (const queue of this.#queues.values()) queue.stop()
+  }
+
+  #sweep(): void {
+    // A failed write is reported by the database itself.
+    for (const queue of this.#queues.values()) void queue.sweep().catch(() => undefined)
   }
 
   async #createQueue(request: JsonObject): Promise<object> {
@@ -177,10 +191,22 @@ export class SqsService {
   }
 
   async #create(name: string, attributes: QueueAttributes): Promise<void> {
+    this.#checkRedrive(name, attributes)
     const now = Date.now()
     const record = { attributes, createdAt: now, modifiedAt: now }
     this.#queues.set(name, new Queue(name, record, this.#host))
     await this.#database.write([putQueue(name, record)])
+  }
+
+  /** Refuses a dead-letter queue that can't be one of the queue `name`. */
+  #checkRedrive(name: string, { RedrivePolicy: policy = '' }: QueueAttributes): void {
+    if (policy === '') return
+    const refuse = (reason: string): ApiError => sqsErrors.invalidValue('RedrivePolicy', policy, reason)
+    const target = this.#host.findByArn(parseRedrivePolicy(policy).deadLetterTargetArn)
+    if (target === undefined) throw refuse('Dead letter target does not exist.')
+    if (target.name === name) throw refuse('A queue cannot be its own dead-letter queue.')
+    if (target.fifo !== name.endsWith('.fifo'))
+      throw refuse('Dead-letter queue must be same type of queue as the source.')
   }
 
   async #deleteQueue(request: JsonObject): Promise<object> {
@@ -215,7 +241,7 @@ export class SqsService {
     const wanted = stringList(request, 'AttributeNames')
     for (const name of wanted)
       if (name !== 'All' && !isKnown(name)) throw sqsErrors.invalidAttributeName(name)
-    const { visible, inFlight, delayed } = queue.state.count(this.#host.now())
+    const { visible, inFlight, delayed } = queue.state.count(this.#host.now(), queue.retentionMs)
     const all: QueueAttributes = {
       ...withDefaults(queue.record.attributes),
       ApproximateNumberOfMessages: String(visible),
@@ -239,6 +265,7 @@ export class SqsService {
     const { FifoQueue: fifo } = attributes
     if (fifo !== undefined && (fifo === 'true') !== queue.fifo)
       throw sqsErrors.invalidAttributeName('FifoQueue')
+    this.#checkRedrive(queue.name, attributes)
     Object.assign(queue.record.attributes, attributes)
     queue.record.modifiedAt = Date.now()
     await this.#database.write([putQueue(queue.name, structuredClone(queue.record))])

@@ -417,6 +417,43 @@ describe('a dead-letter queue', () => {
     expect(sources.queueUrls).toEqual([url])
   })
 
+  test('must be there, be another one, and be of the same type', async () => {
+    const { sqs } = await open()
+    const create = async (name: string, target?: string): Promise<string> => {
+      const arn = `arn:aws:sqs:us-east-1:000000000000:${target ?? ''}`
+      const Attributes = {
+        ...(name.endsWith('.fifo') && { FifoQueue: 'true' }),
+        ...(target !== undefined && {
+          RedrivePolicy: JSON.stringify({ deadLetterTargetArn: arn, maxReceiveCount: 2 }),
+        }),
+      }
+      return (await sqs.send(new CreateQueueCommand({ QueueName: name, Attributes }))).QueueUrl ?? ''
+    }
+    const redrive = async (url: string, target: string): Promise<void> => {
+      const deadLetterTargetArn = `arn:aws:sqs:us-east-1:000000000000:${target}`
+      const RedrivePolicy = JSON.stringify({ deadLetterTargetArn, maxReceiveCount: 2 })
+      await sqs.send(new SetQueueAttributesCommand({ QueueUrl: url, Attributes: { RedrivePolicy } }))
+    }
+    const plain = await create('plain')
+    const fifo = await create('dead.fifo')
+    for (const refused of [
+      () => create('source', 'nowhere'),
+      () => create('source', 'source'),
+      () => create('source', 'dead.fifo'),
+      () => create('source.fifo', 'plain'),
+      () => redrive(plain, 'nowhere'),
+      () => redrive(plain, 'plain'),
+      () => redrive(plain, 'dead.fifo'),
+      () => redrive(fifo, 'plain'),
+    ])
+      expect(await failureOf(refused())).toMatchObject({ name: 'InvalidParameterValue', status: 400 })
+    const { QueueUrls } = await sqs.send(new ListQueuesCommand({ QueueNamePrefix: 'source' }))
+    expect(QueueUrls).toBeUndefined()
+    await create('source.fifo', 'dead.fifo')
+    await redrive(plain, 'evaluator-dead-letter')
+    expect(await benchOf(sqs, plain).attribute('RedrivePolicy')).toContain('evaluator-dead-letter')
+  })
+
   test('stands behind each of the four queues', async () => {
     const { embedded, sqs } = await open()
     const { queues, deadLetterQueues } = embedded.info

@@ -14,6 +14,7 @@ function message(seq: number, more: Partial<Message> = {}): Message {
     group: undefined,
     deduplicationId: undefined,
     source: undefined,
+    receivesBefore: undefined,
     ...more,
   }
 }
@@ -52,14 +53,14 @@ test('messages come in order, are away while in flight, and come back in their p
   expect(taken(state, 99)).toEqual([3])
   expect(state.nextVisibleAt()).toBe(100)
   expect(taken(state, 100)).toEqual([1, 2])
-  expect(state.count(100)).toEqual({ visible: 0, inFlight: 3, delayed: 0 })
+  expect(state.count(100, 10_000)).toEqual({ visible: 0, inFlight: 3, delayed: 0 })
 })
 
 test('a delayed message is not in flight', () => {
   const state = new QueueState(false)
   state.add(message(1, { visibleAt: 50 }), 0)
   expect(taken(state, 49)).toEqual([])
-  expect(state.count(49)).toEqual({ visible: 0, inFlight: 0, delayed: 1 })
+  expect(state.count(49, 10_000)).toEqual({ visible: 0, inFlight: 0, delayed: 1 })
   expect(taken(state, 50)).toEqual([1])
 })
 
@@ -125,6 +126,27 @@ test('messages received too often and messages too old are sorted out, without u
   expect(dead).toEqual([])
   state.add(message(4, { receives: 3, sentAt: 9000 }), 10_000)
   expect(state.take(options(10_000, { maxReceives: 3 })).dead.map(({ seq }) => seq)).toEqual([4])
+})
+
+test('receives in the queues that a message came from do not count', () => {
+  const state = new QueueState(false)
+  state.add(message(1, { receives: 5, receivesBefore: 3 }), 0)
+  expect(taken(state, 0, { maxReceives: 3 })).toEqual([1])
+  const { leases, dead } = state.take(options(100, { maxReceives: 3 }))
+  expect(leases).toEqual([])
+  expect(dead.map(({ seq }) => seq)).toEqual([1])
+})
+
+test('messages too old are not counted and go, but not those that somebody has', () => {
+  const state = new QueueState(false)
+  for (const seq of [1, 2]) state.add(message(seq), 0)
+  state.add(message(3, { sentAt: 5000 }), 0)
+  expect(taken(state, 9950, { max: 1 })).toEqual([1])
+  expect(state.count(10_000, 10_000)).toEqual({ visible: 1, inFlight: 1, delayed: 0 })
+  expect(state.expire(10_000, 10_000).map(({ seq }) => seq)).toEqual([2])
+  expect([...state.all()].map(({ seq }) => seq)).toEqual([1, 3])
+  expect(state.expire(10_050, 10_000).map(({ seq }) => seq)).toEqual([1])
+  expect(taken(state, 10_050)).toEqual([3])
 })
 
 test('a FIFO group waits for its message in flight, also after a restart', () => {
