@@ -36,15 +36,30 @@ export async function submitSolution(table: Table, solution: Solution, signal: A
   return trial
 }
 
-/** Puts the evaluator's message of a trial on its queue. */
-export async function queueTrial(table: Table, trial: Trial): Promise<void> {
+/**
+ * Puts the evaluator's message of a stored solution on its queue. OperatorError when it is not stored: its failure would
+ * stand in the way of the solution that gets this number later.
+ */
+export async function queueTrial(table: Table, trial: Trial, signal: AbortSignal): Promise<void> {
+  if ((await table.store.get(solutionKey(trial), signal)) === undefined) {
+    throw new OperatorError(
+      `Trial ${trial.trialNo} of ${trial.participantId} has no solution`,
+      'only one that is stored can be queued again',
+      'Write TrialNo with all its digits, such as 00001, or add the solution as "Variable".',
+      EXIT.failedStart,
+    )
+  }
   await table.queue('evaluator').send(formatTrialMessage(trial))
 }
 
 async function storeSolution(store: Store, solution: Solution, signal: AbortSignal): Promise<Trial> {
   const { matchId, participantId, variable } = solution
   for (let tries = 0; tries < MOST_TRIES; tries += 1) {
-    const trialNo = solution.trialNo ?? (await nextTrialNo(store, solution, signal))
+    const last = await lastTrialNo(store, solution, signal)
+    const trialNo =
+      solution.trialNo === undefined
+        ? nextTrialNo(last, solution)
+        : fillTrialNo(solution.trialNo, last, solution)
     const trial = { matchId, participantId, trialNo }
     const item = solutionItem(trial, { userId: participantId, variable, createdAt: new Date() })
     if ((await putSolution(store, item, trial)) === 'written') return trial
@@ -79,11 +94,12 @@ function unstorable(why: string, options?: ErrorOptions): OperatorError {
   return new OperatorError('The solution cannot be stored', why, hint, EXIT.usage, options)
 }
 
-async function nextTrialNo(
+/** The last trial number of a participant; undefined when there is none. */
+async function lastTrialNo(
   store: Store,
   solution: Omit<Trial, 'trialNo'>,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<string | undefined> {
   const range = {
     from: '0',
     to: '9'.repeat(40),
@@ -92,14 +108,30 @@ async function nextTrialNo(
     limit: 1,
   } as const
   for await (const { Trial: last } of store.query(partitionOf('Solutions', solution), range, signal)) {
-    if (typeof last !== 'string' || !/^\d+$/.test(last)) continue
-    const next = (BigInt(last) + 1n).toString().padStart(last.length, '0')
-    if (next.length === last.length) return next
-    throw new OperatorError(
-      `${solution.participantId} has used all trial numbers of ${last.length} digits`,
-      `the last one is ${last}, and numbers of another width would not sort`,
-      'Submit as another participant, or to another match.',
-    )
+    if (typeof last === 'string' && /^\d+$/.test(last)) return last
   }
-  return '1'.padStart(WIDTH, '0')
+  return undefined
+}
+
+function nextTrialNo(last: string | undefined, { participantId }: Solution): string {
+  if (last === undefined) return '1'.padStart(WIDTH, '0')
+  const next = (BigInt(last) + 1n).toString().padStart(last.length, '0')
+  if (next.length === last.length) return next
+  throw new OperatorError(
+    `${participantId} has used all trial numbers of ${last.length} digits`,
+    `the last one is ${last}, and numbers of another width would not sort`,
+    'Submit as another participant, or to another match.',
+  )
+}
+
+/** `given`, zero-filled to the width of the series: of two widths, neither order nor identity of trials would hold. */
+function fillTrialNo(given: string, last: string | undefined, { participantId }: Solution): string {
+  const width = last?.length ?? WIDTH
+  if (given.length <= width) return given.padStart(width, '0')
+  throw new OperatorError(
+    `Trial number ${given} is too wide for ${participantId}`,
+    last === undefined ? `the first trials have ${width} digits` : `the last one is ${last}`,
+    `Write TrialNo with at most ${width} digits, or leave it out to get the next free one.`,
+    EXIT.usage,
+  )
 }

@@ -1,7 +1,8 @@
-import { chmod, mkdir } from 'node:fs/promises'
+import { chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EXIT, messageOf, OperatorError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import { Membership, UnansweredError } from './membership.ts'
 import { BUCKET, deadLetterName, LEASE_TABLE, QUEUES, REGION, TABLE, type QueueName } from './serve.ts'
 import { ACCOUNT_ID } from './sqs/service.ts'
@@ -54,7 +55,7 @@ export function embeddedFolder(dataFolder: string): string {
 export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> {
   const { dataDir, log, port, queueAttributes, maxVisibilityRenewalSeconds } = options
   try {
-    await mkdir(dataDir, { recursive: true, mode: 0o700 })
+    await makeFolder(dataDir, 0o700)
     await chmod(dataDir, 0o700)
     const membership = await Membership.open({
       dataDir,

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Clock } from '../core/clock.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import { currentProcessId, processState } from '../core/process-id.ts'
 
 /** A file of a process that lives. */
@@ -44,7 +45,7 @@ export class OwnedFiles {
 
   /** Writes a file in one step; only this user may read it. */
   async write(name: string, note: Record<string, unknown> = {}): Promise<string> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    await makeFolder(this.#folder, 0o700)
     const token = randomBytes(12).toString('hex')
     const temporary = join(this.#folder, `.${token}.tmp`)
     const file = `${encodeURIComponent(name).replaceAll('.', '%2E')}.${token}.json`

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeFolder } from '../core/make-folder.ts'
 import { parseRecord, type ProcessRecord } from './record.ts'
 
 /** A record and the file that holds it. */
@@ -62,7 +63,7 @@ export async function readEntry(path: string): Promise<ProcessEntry | undefined>
 /** Writes a record in one step; only its owner may read it. */
 export async function writeEntry(path: string, record: ProcessRecord): Promise<void> {
   const folder = join(path, '..')
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makeFolder(folder, 0o700)
   const temporary = join(folder, `.${randomBytes(6).toString('hex')}.tmp`)
   try {
     await writeFile(temporary, `${JSON.stringify(record)}\n`, { flag: 'wx', mode: 0o600 })

@@ -104,7 +104,7 @@ async function submit(flags: SubmitFlags, session: Session): Promise<void> {
 async function place(table: Table, order: Order, signal: AbortSignal): Promise<Trial> {
   const { queueTrial, submitSolution } = await import('../submission.ts')
   if ('variable' in order) return submitSolution(table, order, signal)
-  await queueTrial(table, order)
+  await queueTrial(table, order, signal)
   return order
 }
 

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { mkdir, open, realpath, rename, rm } from 'node:fs/promises'
+import { open, realpath, rename, rm } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, relative } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { messageOf, RetryableError } from '../../core/errors.ts'
+import { makeFolder } from '../../core/make-folder.ts'
 import { FileError, TransientError, type Carrier } from '../files.ts'
 
 /** Files of this machine below `root`; with none every address is refused. */
@@ -88,7 +89,7 @@ async function makePlace(path: string, realRoot: string): Promise<string> {
     }
   }
   const file = join(folder, ...missing, basename(path))
-  if (isBelow(realRoot, file)) await mkdir(dirname(file), { recursive: true })
+  if (isBelow(realRoot, file)) await makeFolder(dirname(file))
   return file
 }
 

@@ -1,5 +1,6 @@
 import { chmod, lstat, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeFolder } from '../../core/make-folder.ts'
 import { makeParents } from '../../files/paths.ts'
 
 /** Programs in the container may run as anybody. */
@@ -11,7 +12,7 @@ export async function makeJobFolder(
   id: string,
   remove: (folder: string) => Promise<void>,
 ): Promise<string> {
-  await mkdir(base, { recursive: true })
+  await makeFolder(base)
   const folder = join(base, id)
   if ((await lstat(folder).catch(() => undefined)) !== undefined) await remove(folder)
   await mkdir(folder)

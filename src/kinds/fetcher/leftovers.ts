@@ -1,5 +1,6 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeFolder } from '../../core/make-folder.ts'
 import { currentProcessId, processState } from '../../core/process-id.ts'
 
 /** Says whose a job's folder is; no job has such an id. */
@@ -7,7 +8,7 @@ const MARK = /^\.(.+)\.owner$/
 
 /** Notes that a job's folder below `base` is this process's. Resolves with what takes the note away. */
 export async function markFolder(base: string, id: string): Promise<() => Promise<void>> {
-  await mkdir(base, { recursive: true })
+  await makeFolder(base)
   const mark = join(base, `.${id}.owner`)
   await writeFile(mark, (await currentProcessId()) ?? '', { mode: 0o600 })
   return () => rm(mark, { force: true })

@@ -1,7 +1,8 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
-import { chmod, link, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { chmod, link, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EXIT, messageOf, OperatorError } from '../../core/errors.ts'
+import { makeFolder } from '../../core/make-folder.ts'
 import type { OptHubEndpoints } from './endpoints.ts'
 import { asRecord, asText } from '../../core/unknown-json.ts'
 import { openPlatformKeyring, type Keyring } from './keyring.ts'
@@ -105,7 +106,7 @@ export function createLoginStore(options: StoreOptions): LoginStore {
 
     async write({ username, refreshToken }) {
       try {
-        await mkdir(folder, { recursive: true, mode: 0o700 })
+        await makeFolder(folder, 0o700)
         await chmod(folder, 0o700)
         const fromKeyring = await keyringKey(true).catch(() => undefined)
         const key = fromKeyring ?? (await fileKey(keyFile))

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, readFile, rm, rmdir, stat, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, rmdir, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeFolder } from '../../../core/make-folder.ts'
 import type { StoredImage } from './stored-image.ts'
 import { parseReference } from './reference.ts'
 
@@ -46,7 +47,7 @@ export class PulledImages {
     for (const other of await readNames(folder)) {
       if (!names.has(other)) await rm(join(folder, hashOf(other)), { force: true })
     }
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await makeFolder(folder, 0o700)
     await writeFile(join(folder, hashOf(name)), name, { mode: 0o600 })
   }
 
