@@ -43,7 +43,9 @@ export async function connectMatches(
   return {
     source: chooseSource(Object.keys(config.matches), configured, remote.source),
     probe: (signal) => remote.probe(signal),
-    assertLogin: (signal) => remote.assertLogin(signal),
+    // Matches of the config need no login, and may be all that come.
+    assertLogin: (signal) =>
+      Object.keys(config.matches).length > 0 ? Promise.resolve() : remote.assertLogin(signal),
   }
 }
 

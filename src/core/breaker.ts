@@ -55,6 +55,11 @@ export class Breaker {
     this.#options.observer.stateChanged('paused', `${surrounding}: ${error.message}`)
   }
 
+  /** Whether nothing is known to be broken. */
+  get isWell(): boolean {
+    return this.#broken.size === 0
+  }
+
   /** Whether every probe passes now. */
   async allWell(signal: AbortSignal): Promise<boolean> {
     const checks = Object.values(this.#options.probes).map((probe) => probe(signal))
@@ -64,7 +69,7 @@ export class Breaker {
   /** Resolves when nothing is known to be broken; rejects when the signal is aborted. */
   async whenWell(signal: AbortSignal): Promise<void> {
     const { clock, intervalMs, probes, log, observer } = this.#options
-    if (this.#broken.size === 0) return
+    if (this.isWell) return
     while (this.#broken.size > 0) {
       await clock.sleep(retryPauseMs(this.#failures, Math.max(intervalMs, 100), 60_000), signal)
       for (const surrounding of [...this.#broken]) {

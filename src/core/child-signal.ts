@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+
 /**
  * A signal that ends with the first of its parents, or by `cut`; `free` when it is not needed any more. AbortSignal.any
  * would leave a trace of each in parents that live as long as the process (Node 20).
@@ -11,6 +13,8 @@ export function childSignal(...parents: readonly AbortSignal[]): {
   const follow = (): void => {
     own.abort(parents.find(({ aborted }) => aborted)?.reason)
   }
+  // Any number of children at a time is no leak.
+  setMaxListeners(0, ...parents)
   for (const parent of parents) parent.addEventListener('abort', follow, { once: true })
   if (parents.some(({ aborted }) => aborted)) follow()
   return {

@@ -45,6 +45,7 @@ export type Surrounding =
   | 'matches'
   | 'files'
   | 'model'
+  | 'overload'
   | 'container'
 
 /**

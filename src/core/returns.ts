@@ -15,6 +15,8 @@ export interface ReturnsOptions {
 /** How a message goes back: as it is, as a copy whose receives count from the start, or not at all for now. */
 export type WayBack = 'release' | 'copy' | 'hold'
 
+/** Whoever ends a container by hand, or an engine that is upgraded, must not end a trial. */
+const FEWEST_ATTEMPTS = 3
 /** Where nobody says after how many receives a message is dead-lettered, it may be so few. */
 const FEWEST_RECEIVES = 3
 /** What AWS's own examples and OptHub's queues have. */
@@ -55,10 +57,10 @@ export class Returns {
     return attempt >= (redrive === 'unknown' ? USUAL_RECEIVES : redrive.maxReceiveCount) / 2
   }
 
-  /** `most` receives, or so many that one is left before the message is dead-lettered. */
+  /** `most` attempts, or so many that a receive is left before the message is dead-lettered; but never a mere few. */
   async atMost(most: number): Promise<number> {
     const redrive = await this.#askRedrive()
-    return typeof redrive === 'string' ? most : Math.max(1, Math.min(most, redrive.maxReceiveCount - 1))
+    return typeof redrive === 'string' ? most : Math.min(most, Math.max(FEWEST_ATTEMPTS, redrive.maxReceiveCount - 1))
   }
 
   async wayFor({ attempt, sendCopy }: Delivery): Promise<WayBack> {

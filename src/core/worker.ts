@@ -172,6 +172,11 @@ class Worker<P, I, R> {
   async #poll(): Promise<void> {
     const { queue, beforeReceive, drain, abort, clock, intervalMs, log, observer } = this.#o
     let failures = 0
+    const recover = (): void => {
+      // What else is broken has been said once, and is still so.
+      if (failures >= PAUSED_AFTER && this.#breaker.isWell) observer.stateChanged('polling')
+      failures = 0
+    }
     while (!drain.aborted) {
       if (this.#o.num > 0 && this.#done >= this.#o.num) return
       try {
@@ -181,6 +186,8 @@ class Worker<P, I, R> {
       }
       const max = this.#wanted()
       if (max === 0) {
+        // Who asks for nothing is not kept from anything.
+        recover()
         await this.#slots.changed()
         continue
       }
@@ -189,8 +196,7 @@ class Worker<P, I, R> {
       try {
         // A drain doesn't cut the poll: it may already hold a message.
         deliveries = await queue.receive(max, abort)
-        if (failures >= PAUSED_AFTER) observer.stateChanged('polling')
-        failures = 0
+        recover()
       } catch (error) {
         if (abort.aborted) return
         if (!(error instanceof RetryableError)) throw error

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { messageOf } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
-import type { Executor, TaskSpec } from '../executors/executor.ts'
+import type { Executor, TaskLimits, TaskSpec } from '../executors/executor.ts'
 import { supervise } from '../executors/supervise.ts'
 
 /** A folder in which a job's program may have left files of other users. */
@@ -12,6 +12,8 @@ interface LeftFolder {
   kind: string
   /** Of the containers for that. */
   name: () => string
+  /** Those of the job: its image may be anybody's. */
+  limits: TaskLimits
 }
 
 /** Who this process is to the file system; undefined where users have no numbers. */
@@ -36,7 +38,7 @@ async function remove(folder: string): Promise<void> {
 
 /** Makes what is in a folder the user's own, by the programs of the job's image, as far as it has any. */
 export async function ownFolder(
-  { folder, image, kind, name }: LeftFolder,
+  { folder, image, kind, name, limits }: LeftFolder,
   user: FolderUser,
   executor: Pick<Executor, 'start'>,
   log: Logger,
@@ -56,7 +58,7 @@ export async function ownFolder(
       command: args,
       environment: {},
       mounts: [{ source: folder, target: TARGET, readOnly: false }],
-      limits: { network: 'none', user: '0:0' },
+      limits: { ...limits, network: 'none', user: '0:0' },
       isUnique: true,
       keep: false,
     }

@@ -31,15 +31,18 @@ export interface Plan {
   internet: { image: string; dns: readonly string[] } | undefined
 }
 
+const COMPILE_MS = 30_000
 /** Walls of a compiler, which needs other room than the program that it makes; never above the config's maxima. */
 const COMPILE_LIMITS: Partial<Limits> = {
-  wallTimeMs: 30_000,
-  cpuTimeMs: 30_000,
+  cpuTimeMs: COMPILE_MS,
   memoryBytes: 1024 ** 3,
   pids: 128,
   outputBytes: 128 * 1024,
   fileSizeBytes: 256 * 1024 ** 2,
 }
+
+/** With the longest run it is to end before its message can't be held any more. */
+const LONGEST_COMPILE_MS = 30 * 60_000
 
 /** What a config allows a request to have. RequestError says in one sentence why it must be rejected. */
 export function planJob(
@@ -155,7 +158,11 @@ function compileStep(
     input: stub.frame({ code, file, files, args: [], env: {} }),
     bound: [],
     // The working folder is that of the run.
-    limits: { ...limits, ...Object.fromEntries(own) },
+    limits: {
+      ...limits,
+      ...Object.fromEntries(own),
+      wallTimeMs: Math.min(Math.max(COMPILE_MS, limits.wallTimeMs), maxLimits.wallTimeMs, LONGEST_COMPILE_MS),
+    },
     isCommon: false,
   }
 }

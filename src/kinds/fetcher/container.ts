@@ -65,11 +65,11 @@ export async function runContainer(
 /** Makes what is in a job's folder this process's own. */
 export async function ownFolder(
   { id, image, folder }: Pick<Runnable, 'id' | 'folder'> & { image: string },
-  { executor, settings: { user } }: FetcherServices,
+  { executor, settings: { user, limits } }: FetcherServices,
   { log }: Pick<JobContext, 'log'>,
 ): Promise<void> {
   const name = (): string => taskName('fetcher', `own-${id.slice(0, 40)}`)
-  await ownLeftFolder({ folder, image, kind: 'fetcher', name }, user, executor, log)
+  await ownLeftFolder({ folder, image, kind: 'fetcher', name, limits }, user, executor, log)
 }
 
 function specOf(

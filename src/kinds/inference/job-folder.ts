@@ -26,7 +26,7 @@ let orphans: Promise<void> | undefined
 
 /** Fetches the files of a job; a job without any gets no folder. */
 export async function openJobFolder(
-  { request: { id, inputs, outputs }, container: { image } }: InferencePlan & { mode: 'oneshot' },
+  { request: { id, inputs, outputs }, container: { image, limits } }: InferencePlan & { mode: 'oneshot' },
   { executor, files, settings: { maxFileBytes: maxBytes, user } }: InferenceEngine,
   { signal, log, timeline }: Pick<CallOptions, 'signal' | 'log' | 'timeline'>,
 ): Promise<JobFolder> {
@@ -42,7 +42,7 @@ export async function openJobFolder(
   const remove = async (): Promise<void> => {
     try {
       await removeFolder(base, () =>
-        ownFolder({ folder, image, kind: 'inference', name }, user, executor, log),
+        ownFolder({ folder, image, kind: 'inference', name, limits }, user, executor, log),
       )
     } catch (error) {
       // What has come of the job stands all the same.
@@ -62,7 +62,11 @@ export async function openJobFolder(
         const onProgress = tellProgress(timeline)
         await files.upload(outputs, folder, { signal: aborted, maxBytes, onProgress })
       },
-      [Symbol.asyncDispose]: remove,
+      [Symbol.asyncDispose]: async () => {
+        const removing = remove()
+        // Who stops does not wait for what another user has left; where it is cut off, a later runner removes it.
+        if (!signal.aborted) await removing
+      },
     }
   } catch (error) {
     await remove()

@@ -28,6 +28,8 @@ export interface LeaseRecordsOptions extends AwsConnection, LeaseTable {
 
 /** What nobody has touched for so long is nobody's; DynamoDB removes it by the attribute ExpiresAt where that is set. */
 const KEPT_SECONDS = 15 * 24 * 3600
+/** A beat that nobody answers must leave time for others before the record counts as given up. */
+const BEAT_MS = 10_000
 const RIGHTS =
   'Allow dynamodb:GetItem, PutItem, UpdateItem, DeleteItem and ConditionCheckItem on it, or leave lease_table out.'
 
@@ -72,6 +74,7 @@ export function createLeaseRecords(
     token: string,
     changes: Pick<UpdateItemCommandInput, 'UpdateExpression' | 'ConditionExpression'>,
     values: Record<string, AttributeValue>,
+    send: { abortSignal?: AbortSignal } = {},
   ): Promise<boolean> {
     const command = new UpdateItemCommand({
       TableName,
@@ -82,7 +85,7 @@ export function createLeaseRecords(
       ExpressionAttributeValues: { ':token': { S: token }, ':expires': expiry(), ...values },
       ...changes,
     })
-    return await write(() => client.send(command))
+    return await write(() => client.send(command, send))
   }
 
   async function readRecord(job: string, signal?: AbortSignal): Promise<LeaseRecord | undefined> {
@@ -129,6 +132,7 @@ export function createLeaseRecords(
           ConditionExpression: '#token = :token',
         },
         { ':one': { N: '1' } },
+        { abortSignal: AbortSignal.timeout(BEAT_MS) },
       ),
     setGuard: (job, token, guard) =>
       update(
