@@ -160,8 +160,19 @@ class GpuLeasing {
         signal.throwIfAborted()
         continue
       }
-      throw busy(demand, () => this.#queue.wait(demand))
+      throw busy(demand, () => this.#waitForHold(demand))
     }
+  }
+
+  /** As long as a job is held for it: then it tries by itself, and waits anew, which must not make it two that wait. */
+  async #waitForHold(demand: GpuDemand): Promise<void> {
+    const over = new AbortController()
+    const end = (): void => {
+      over.abort()
+    }
+    this.#o.clock.sleep(RETRY_SECONDS * 1000, over.signal).then(end, () => undefined)
+    await this.#queue.wait(demand, over.signal)
+    end()
   }
 
   /** The GPUs that nobody could lease now. Containers that their dead runners have left are removed. */

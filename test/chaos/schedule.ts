@@ -101,12 +101,12 @@ const ENGINE_TARGETS: readonly EngineOperation[] = [
 ]
 
 /**
- * A random fault of the engine's socket. A raw stream is not cut: on one engine and one machine that happens only with
- * the engine's own end, which the schedule has, and the bytes of a cut stream are nowhere else.
+ * A random fault of the engine's socket. The stream of an input is not cut: to a program its end is that of the input, and
+ * to the runner it looks as if nobody read it any more.
  */
 export function engineFault(random: Random, operation: string): EngineFault {
   const fault = anyFault(random)
-  return fault.kind === 'cut' && operation.startsWith('attach') ? { kind: 'reset-before' } : fault
+  return fault.kind === 'cut' && operation === 'attach-input' ? { kind: 'reset-before' } : fault
 }
 
 function anyFault(random: Random): EngineFault {

@@ -4,6 +4,8 @@ import { jsonLines } from './api/json-lines.ts'
 
 /** What is read of a container's state. */
 export interface ContainerState {
+  Running?: boolean
+  ExitCode?: number
   OOMKilled: boolean
   /** RFC 3339 with nanoseconds, by the engine's clock. */
   StartedAt: string

@@ -52,7 +52,7 @@ async function containerState(
     const { Running, StartedAt } = (answer as Pick<OwnContainer, 'State'>).State
     return Running && (startedAt ?? digitsOf(StartedAt)) === digitsOf(StartedAt) ? 'alive' : 'dead'
   } catch (error) {
-    if (error instanceof EngineError && error.status === 404) return 'dead'
+    if (error instanceof EngineError && error.isByEngine && error.status === 404) return 'dead'
     throw error
   }
 }

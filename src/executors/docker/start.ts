@@ -2,6 +2,7 @@ import { RetryableError } from '../../core/errors.ts'
 import type { Slots } from '../../core/slots.ts'
 import { ImageError, type Task } from '../executor.ts'
 import { containerBody, type ContainerSpec, type Ownership } from './container.ts'
+import { createContainer, mayComeYet, type Created } from './create.ts'
 import type { ControlGroup, ControlGroups } from './walls/control-groups.ts'
 import type { Engine } from './api/engine.ts'
 import { EngineError, startError } from './api/errors.ts'
@@ -37,7 +38,8 @@ export async function startTask(
   signal: AbortSignal,
   onPhase: OnPhase,
 ): Promise<Task> {
-  const { starts, holders, host } = services
+  const { starts, holders, host, removals } = services
+  await removals.room(signal)
   const isCrowded = starts.freeCount === 0
   const place = await starts.acquire(signal)
   try {
@@ -65,20 +67,23 @@ async function startWhereItGoes(
     : internets.seat(internet, signal))
   for (;;) {
     const hostsFile = spec.limits.network === 'none' ? await hosts.path(spec) : undefined
+    const attempt = { isLeft: false }
     try {
-      return await startOnce(services, spec, { seat, hostsFile }, signal, onPhase)
+      return await startOnce(services, spec, { seat, hostsFile, attempt }, signal, onPhase)
     } catch (error) {
       const refusal = causeOf(error)
-      if (hostsFile !== undefined && refusal?.message.includes(hostsFile) === true) {
+      // Without a refusal there is no second try, nor while a container has the name, or may get it.
+      if (attempt.isLeft || refusal === undefined || mayComeYet(refusal, spec.name)) {
+        seat.leave(!attempt.isLeft)
+        throw error
+      }
+      if (hostsFile !== undefined && refusal.message.includes(hostsFile)) {
         hosts.giveUp()
         log.debug('The engine does not see our files: containers without network get an empty /etc/hosts')
         continue
       }
       const { holder } = seat
-      const isGone =
-        holder !== undefined &&
-        refusal !== undefined &&
-        (refusal.message.includes(holder.id) || !holder.isAlive())
+      const isGone = holder !== undefined && (refusal.message.includes(holder.id) || !holder.isAlive())
       seat.leave(!isGone)
       if (isGone && internet !== undefined) {
         throw new RetryableError('engine', "The job's network was gone before it started", { cause: error })
@@ -98,15 +103,15 @@ function causeOf(error: unknown): EngineError | undefined {
 async function startOnce(
   services: StartServices,
   spec: ContainerSpec,
-  { seat, hostsFile }: { seat: Seat; hostsFile: string | undefined },
+  surroundings: Surroundings,
   parent: AbortSignal,
   onPhase: OnPhase,
 ): Promise<Task> {
   const { walls } = spec
-  if (walls === undefined) return await startSet(services, spec, { seat, hostsFile }, parent, onPhase)
+  if (walls === undefined) return await startSet(services, spec, surroundings, parent, onPhase)
   const setting = await wallSetting(services, spec, parent)
   try {
-    return await startSet(services, spec, { seat, hostsFile, ...setting }, parent, onPhase)
+    return await startSet(services, spec, { ...surroundings, ...setting }, parent, onPhase)
   } catch (error) {
     setting.group?.close()
     throw error
@@ -117,6 +122,8 @@ async function startOnce(
 interface Surroundings {
   seat: Seat
   hostsFile: string | undefined
+  /** `isLeft` is set when the container could not be removed after its start had failed: it may run. */
+  attempt: { isLeft: boolean }
   walls?: WallSetting
   /** What counts for it; undefined = nobody does, or it is looked at. */
   group?: ControlGroup | undefined
@@ -136,7 +143,7 @@ async function wallSetting(
 async function startSet(
   services: StartServices,
   spec: ContainerSpec,
-  { seat, hostsFile, walls, group }: Surroundings,
+  { seat, hostsFile, attempt, walls, group }: Surroundings,
   parent: AbortSignal,
   onPhase: OnPhase,
 ): Promise<Task> {
@@ -166,7 +173,7 @@ async function startSet(
       throw error
     }
   } catch (error) {
-    await removals.remove(id)
+    attempt.isLeft = !(await removals.remove(id))
     parent.throwIfAborted()
     throw error
   } finally {
@@ -174,33 +181,26 @@ async function startSet(
   }
 }
 
-/** The id of a new container. Not cut by `signal`: whether the container is there would be unknown. */
+/** The id of a new container. */
 async function create(
-  { engine, removals, platform: standard }: StartServices,
-  spec: ContainerSpec,
+  services: StartServices,
+  { name, image, limits, walls }: ContainerSpec,
   body: object,
   signal: AbortSignal,
 ): Promise<string> {
   signal.throwIfAborted()
-  const platform = spec.limits.platform ?? standard
-  const query = { name: spec.name, ...(platform === undefined ? {} : { platform }) }
+  const platform = limits.platform ?? services.platform
+  let created: Created
   try {
-    const answer = await engine.json('POST', '/containers/create', {
-      query,
-      body,
-      silenceMs: START_SILENCE_MS,
-      // A request on a kept connection may be sent a second time, and would then find its own name taken.
-      fresh: true,
-    })
-    const { Id: id, Warnings: warnings } = answer as { Id: string; Warnings?: string[] | null }
-    const gap = spec.walls && warnings?.find((warning) => /discarded/i.test(warning))
-    if (gap === undefined) return id
-    throw new RetryableError('engine', `The engine can't keep a task within its limits: ${gap}`)
+    created = await createContainer(services, { name, body, platform, silenceMs: START_SILENCE_MS })
   } catch (error) {
-    // Without an answer, or with one that admits a fault, it may be there all the same.
-    if (!(error instanceof EngineError) || error.status >= 500) await removals.remove(spec.name)
-    throw startError(error, spec.image)
+    throw startError(error, image)
   }
+  const { id, warnings } = created
+  const gap = walls && warnings.find((warning) => /discarded/i.test(warning))
+  if (gap === undefined) return id
+  await services.removals.remove(id)
+  throw new RetryableError('engine', `The engine can't keep a task within its limits: ${gap}`)
 }
 
 const STREAM_OUTPUT = { stream: '1', stdout: '1', stderr: '1' }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { retryPauseMs } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
 import { messageOf, RetryableError } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
@@ -53,6 +54,12 @@ const LARGEST_EXIT_CODE = 255
 /** Exit code of a program that was ended by SIGKILL. */
 const KILLED = 137
 const LATE_NEWS_MS = 200
+/** News of an end that has not come so long after it won't come any more. */
+const LOST_NEWS_MS = 30_000
+/** Tries of a signal, and the pauses between them. */
+const SIGNAL_TRIES = 4
+const FIRST_PAUSE_MS = 200
+const LONGEST_PAUSE_MS = 1000
 /** Some engines measure for seconds before they answer. */
 const STATS_MS = 1000
 /** What is kept of the first stderr, to recognise a program of another architecture. */
@@ -97,8 +104,13 @@ export class DockerTask implements Task {
   /** Its exit code as soon as the engine tells; rejects when the engine went away. */
   readonly #end: Promise<number>
   #exit: Promise<TaskExit> | undefined
+  /** How it was when its output had ended; undefined = nobody asked, or the engine could not say. */
+  #seen: Promise<Inspected | undefined> | undefined
+  /** Its exit code, where the engine owes us the news of its end. */
+  #endWithoutNews: (exitCode: number) => void = () => undefined
   #hasEnded = false
   #isKilled = false
+  #hasInput = false
   #hasBroken = false
   #name: string
   /** Undefined = not looked for yet, or not found the last time. */
@@ -161,12 +173,13 @@ export class DockerTask implements Task {
   }
 
   async isRunning(): Promise<boolean> {
-    if (this.#isOver) return false
+    if (!this.#canServe()) return false
     try {
       const process = await this.#findProcess()
-      const isAlive = process === undefined ? await this.#seemsRunning() : process.isAlive()
+      const isAlive =
+        process === undefined ? (await this.#inspect()).State.Running === true : process.isAlive()
       // Asked last: the news may have come meanwhile.
-      return isAlive && !this.#isOver
+      return isAlive && this.#canServe()
     } catch {
       return false
     }
@@ -187,6 +200,7 @@ export class DockerTask implements Task {
   }
 
   async send(input: TaskInput): Promise<void> {
+    this.#hasInput = true
     await feed(this.#connections.input, input, this.#end)
   }
 
@@ -201,6 +215,7 @@ export class DockerTask implements Task {
     } catch (error) {
       throw transportError(error, this.#services.engine.label)
     }
+    await this.#assertEnded()
   }
 
   async wait(): Promise<TaskExit> {
@@ -211,10 +226,10 @@ export class DockerTask implements Task {
   async kill(graceSeconds: number): Promise<void> {
     this.#isKilled = true
     if (graceSeconds > 0) {
-      await this.#signal('SIGTERM')
+      await this.#signal('SIGTERM').catch(unlessUnreachable)
       if (await this.#endsWithin(graceSeconds * 1000)) return
     }
-    await Promise.all([this.#signal('SIGKILL'), this.#killDirectly()])
+    await Promise.all([this.#signal('SIGKILL').catch(unlessUnreachable), this.#killDirectly()])
     if (!(await this.#endsWithin(DEATH_MS))) {
       throw new RetryableError('engine', `Container ${this.name} does not end, though it was killed`)
     }
@@ -241,8 +256,8 @@ export class DockerTask implements Task {
 
   async #killKept(): Promise<void> {
     this.#isKilled = true
-    await this.#signal('SIGKILL').catch((error: unknown) => {
-      this.#services.log.warn('A container could not be killed', {
+    await Promise.all([this.#signal('SIGKILL'), this.#killDirectly()]).catch((error: unknown) => {
+      this.#services.log.warn('A container that is kept could not be killed, and may run on', {
         container: this.name,
         error: messageOf(error),
       })
@@ -252,6 +267,12 @@ export class DockerTask implements Task {
   /** Its end is known, or nothing will be known of it any more. */
   get #isOver(): boolean {
     return this.#hasEnded || this.#hasBroken
+  }
+
+  /** Its end is not known, and no stream was cut off. That of the input may end once there was one. */
+  #canServe(): boolean {
+    const { input, output } = this.#connections
+    return !this.#isOver && !isClosed(output) && (this.#hasInput || !isClosed(input))
   }
 
   async #findProcess(): Promise<HostProcess | undefined> {
@@ -264,9 +285,15 @@ export class DockerTask implements Task {
     }
   }
 
-  async #seemsRunning(): Promise<boolean> {
-    const answer = await this.#services.engine.json('GET', `/containers/${this.id}/json`)
-    return (answer as { State: { Running?: boolean } }).State.Running === true
+  async #inspect(): Promise<Inspected> {
+    return (await this.#services.engine.json('GET', `/containers/${this.id}/json`)) as Inspected
+  }
+
+  /** How it is now that it has ended; asked once where that is known already. */
+  async #inspectEnded(): Promise<Inspected> {
+    const seen = await this.#seen
+    this.#seen = undefined
+    return seen?.State.Running === false ? seen : await this.#inspect()
   }
 
   async #memoryByEngine(): Promise<number | undefined> {
@@ -277,7 +304,56 @@ export class DockerTask implements Task {
     return answer.memory_stats?.usage
   }
 
+  /**
+   * An engine ends the output with the container, whatever the program does with its descriptors: an output that ends
+   * before it was cut off on its way, and what is missing of it must not be taken for what the program printed.
+   */
+  async #assertEnded(): Promise<void> {
+    if (this.#isOver) return
+    const { engine } = this.#services
+    // Docker has noted the end before it can answer, so that there is no moment in between.
+    const seeing = this.#inspect()
+    this.#seen = seeing.catch(() => undefined)
+    let state: ContainerState
+    try {
+      state = (await seeing).State
+    } catch (error) {
+      // `wait` meets the same, and says it.
+      if (error instanceof EngineError) return
+      throw error
+    }
+    // What comes of that `kill` says.
+    if (this.#isKilled) return
+    const { Running: isRunning, ExitCode: exitCode } = state
+    if (isRunning === true)
+      throw transportError(new Error('the output ended before the program'), engine.label)
+    if (exitCode === undefined) return
+    this.#endsWithin(LOST_NEWS_MS).then(
+      (isKnown) => {
+        if (!isKnown) this.#endWithoutNews(exitCode)
+      },
+      () => undefined,
+    )
+  }
+
   async #awaitEnd(): Promise<number> {
+    const withoutNews = new Promise<number>((resolve) => {
+      this.#endWithoutNews = resolve
+    })
+    const exitCode = await Promise.race([this.#news(), withoutNews])
+    this.#hasEnded = true
+    const { output } = this.#connections
+    const late = (): void => {
+      // Where some waits to be read it is the reader who takes his time.
+      if (output.readableLength === 0) output.destroy(new Error('the last output did not come'))
+      else output.setTimeout(LAST_OUTPUT_MS, late)
+    }
+    output.setTimeout(LAST_OUTPUT_MS, late)
+    return exitCode <= LARGEST_EXIT_CODE ? exitCode : await this.#endForReal()
+  }
+
+  /** Its exit code, when the engine tells it. */
+  async #news(): Promise<number> {
     const { engine } = this.#services
     const answer = await engine.readJson(this.#connections.exit)
     const { StatusCode, Error: failure } = (answer ?? {}) as {
@@ -288,15 +364,7 @@ export class DockerTask implements Task {
       throw transportError(new Error('it does not tell how the container ended'), engine.label)
     if (failure?.Message)
       throw new RetryableError('engine', `Container ${this.name} failed: ${failure.Message}`)
-    this.#hasEnded = true
-    const { output } = this.#connections
-    const late = (): void => {
-      // Where some waits to be read it is the reader who takes his time.
-      if (output.readableLength === 0) output.destroy(new Error('the last output did not come'))
-      else output.setTimeout(LAST_OUTPUT_MS, late)
-    }
-    output.setTimeout(LAST_OUTPUT_MS, late)
-    return StatusCode <= LARGEST_EXIT_CODE ? StatusCode : await this.#endForReal()
+    return StatusCode
   }
 
   /** No program can choose such an exit code: the engine has lost sight of one that lives on. */
@@ -344,17 +412,15 @@ export class DockerTask implements Task {
   /** How the container is now, and what the engine has noted of it; both at a time where the clock is ours. */
   async #askEngine(exitCode: number): Promise<{ answer: Inspected; notes: Notes }> {
     const { engine, host, clock } = this.#services
-    const inspect = async (): Promise<Inspected> =>
-      (await engine.json('GET', `/containers/${this.id}/json`)) as Inspected
     const noted = async (span: Span): Promise<Notes> =>
       this.#isKilled ? { kill: false, oom: false } : await notesOf(engine, this.id, span)
     const ask = async (): Promise<{ answer: Inspected; notes: Notes }> => {
       if (host.isShared) {
         const span = spanByOurClock(this.#createdAt, clock.date())
-        const both = await Promise.all([inspect(), noted(span)])
+        const both = await Promise.all([this.#inspectEnded(), noted(span)])
         return { answer: both[0], notes: both[1] }
       }
-      const answer = await inspect()
+      const answer = await this.#inspectEnded()
       return { answer, notes: await noted(spanOf(answer.State, clock.date())) }
     }
     const found = await ask()
@@ -374,12 +440,18 @@ export class DockerTask implements Task {
     this.#meter.hasten(this.id)
   }
 
+  /** Tries it several times; throws why it can't be done. What has ended needs none. */
   async #signal(name: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    try {
-      await this.#services.engine.json('POST', `/containers/${this.id}/kill`, { query: { signal: name } })
-    } catch (error) {
-      // Refused: it has ended already, or can't be signalled; what follows will show.
-      if (!(error instanceof EngineError)) throw error
+    const { engine, clock } = this.#services
+    for (let n = 0; !this.#hasEnded; n += 1) {
+      try {
+        await engine.json('POST', `/containers/${this.id}/kill`, { query: { signal: name } })
+        return
+      } catch (error) {
+        if (error instanceof EngineError && error.isByEngine && [404, 409].includes(error.status)) return
+        if (n + 1 === SIGNAL_TRIES) throw error
+      }
+      await clock.sleep(retryPauseMs(n, FIRST_PAUSE_MS, LONGEST_PAUSE_MS))
     }
   }
 
@@ -395,4 +467,13 @@ export class DockerTask implements Task {
       timer.abort()
     }
   }
+}
+
+function isClosed(connection: Socket): boolean {
+  return connection.destroyed || connection.readableEnded
+}
+
+/** What an engine has refused shows in what follows. */
+function unlessUnreachable(error: unknown): void {
+  if (!(error instanceof EngineError)) throw error
 }

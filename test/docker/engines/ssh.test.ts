@@ -51,7 +51,7 @@ describe.skipIf(direct === undefined || !hasCli)('an engine behind ssh', () => {
     expect(engine.label).toBe('ssh://me@box:2222')
     engine.close()
     expect((await ssh.calls()).at(-1)).toBe(
-      '-o BatchMode=yes -o ConnectTimeout=30 -T -l me -p 2222 -- box docker system dial-stdio',
+      '-o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=30 -T -l me -p 2222 -- box docker system dial-stdio',
     )
   })
 

@@ -1,12 +1,14 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { systemClock } from '../../../src/core/clock.ts'
 import { NotYetError, RetryableError, UnfitError } from '../../../src/core/errors.ts'
 import { createLogger } from '../../../src/core/log.ts'
 import type { Capacity, Executor, GpuRequest, Task, TaskSpec } from '../../../src/executors/executor.ts'
 import { createGpuLeasing, type GpuLeasingOptions } from '../../../src/executors/gpu-lease.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
 import { ScriptedExecutor } from '../../support/scripted-executor.ts'
 
 const [A, B, C] = ['GPU-a', 'GPU-b', 'GPU-c'] as const
@@ -315,6 +317,31 @@ describe('a job that finds none free', () => {
     expect(machine.reaps).toBe(reaps + 1)
     await dispose(await executor.start(spec(1), never))
     expect(machine.started.at(-1)?.gpus).toEqual([B])
+  })
+
+  it('waits no longer than it is held: its next try waits anew', async () => {
+    const clock = new ManualClock()
+    machine.gpus = [A]
+    const executor = leasing({ clock })
+    const first = await executor.start(spec(1), never)
+    const woken: string[] = []
+    const hold = async (name: string): Promise<void> => {
+      const error = (await refusal(executor.start(spec(1), never))) as NotYetError
+      void error.sooner?.then(() => woken.push(name))
+    }
+    await hold('first try')
+    for (let s = 0; s < 31; s += 1) {
+      await clock.advance(1000)
+      await delay(5)
+    }
+    expect(woken).toEqual(['first try'])
+    await hold('second try')
+    await dispose(first)
+    for (let s = 0; s < 2; s += 1) {
+      await clock.advance(1000)
+      await delay(5)
+    }
+    expect(woken).toEqual(['first try', 'second try'])
   })
 
   it('is waited for by a caller that has no queue', async () => {

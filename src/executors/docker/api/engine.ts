@@ -41,6 +41,8 @@ export interface RequestOptions {
 }
 
 const SILENCE_MS = 120_000
+/** A connection that was silent for so long is tried. */
+const KEEP_ALIVE_MS = 30_000
 const MAX_ERROR_BYTES = 64 * 1024
 
 /**
@@ -150,10 +152,12 @@ export class Engine {
         // From here on an error shows on the response; the request must not throw it a second time.
         request.on('error', () => undefined)
         const status = response.statusCode ?? 0
-        if (status >= 300) throw new EngineError(status, await readMessage(response))
+        // 304: it is so already, such as a container that was started by a request whose answer was lost.
+        if (status >= 300 && !(method === 'POST' && status === 304))
+          throw new EngineError(status, ...(await readMessage(response)))
         return response
       } catch (error) {
-        // A kept connection that the engine closed meanwhile; nothing of the request was read.
+        // A kept connection that the engine closed meanwhile; most likely nothing of the request was read.
         if (request.reusedSocket && stream === undefined && isReset(error)) continue
         throw error
       }
@@ -182,6 +186,8 @@ export class Engine {
         request.once('upgrade', (_response, socket, head) => {
           request.setTimeout(0)
           socket.setTimeout(0)
+          // A program may be silent for hours, and what stands between may forget a silent connection.
+          socket.setKeepAlive(true, KEEP_ALIVE_MS)
           // Who reads it learns of it; until somebody does it must not end the process.
           socket.on('error', () => undefined)
           if (head.length > 0) socket.unshift(head)
@@ -189,10 +195,9 @@ export class Engine {
         })
         request.once('response', (response) => {
           const status = response.statusCode ?? 0
-          readMessage(response).then((message) => {
-            reject(
-              new EngineError(status, status < 400 ? 'the engine did not hand over the stream' : message),
-            )
+          readMessage(response).then(([message, isByEngine]) => {
+            const said = status < 400 ? 'the engine did not hand over the stream' : message
+            reject(new EngineError(status, said, isByEngine))
           }, reject)
         })
         request.once('error', reject)
@@ -267,8 +272,8 @@ function isReset(error: unknown): boolean {
   return code === 'ECONNRESET' || code === 'EPIPE'
 }
 
-/** What the engine says in an error's body. */
-async function readMessage(response: IncomingMessage): Promise<string> {
+/** What an error's body says, and whether that is in the engine's own form. */
+async function readMessage(response: IncomingMessage): Promise<[message: string, isByEngine: boolean]> {
   let body = ''
   response.setEncoding('utf8')
   for await (const part of response) {
@@ -283,10 +288,10 @@ async function readMessage(response: IncomingMessage): Promise<string> {
       'message' in parsed &&
       typeof parsed.message === 'string'
     ) {
-      return parsed.message
+      return [parsed.message, true]
     }
   } catch {
-    // Not JSON: an old engine or a proxy; its text will do.
+    // Not JSON: a proxy, perhaps; its text will do.
   }
-  return body.trim().slice(0, 2000)
+  return [body.trim().slice(0, 2000), false]
 }

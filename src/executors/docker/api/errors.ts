@@ -7,10 +7,13 @@ export class EngineError extends Error {
   override readonly name = 'EngineError'
   /** HTTP status; 200 when the refusal came inside a stream. */
   readonly status: number
+  /** False = not in the engine's own form: what stands between us, a proxy perhaps, may have said it. */
+  readonly isByEngine: boolean
 
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, isByEngine = true) {
     super(message === '' ? `HTTP status ${status}` : message)
     this.status = status
+    this.isByEngine = isByEngine
   }
 }
 
@@ -41,9 +44,12 @@ export function surroundingError(error: unknown): unknown {
 /** Why a container could not be created or started. */
 export function startError(error: unknown, image: string): unknown {
   if (!(error instanceof EngineError)) return error
+  if (!error.isByEngine) return surroundingError(error)
   const options = { cause: error }
   // Names from the image and the configuration stand in quotes; they must not decide whose fault it is.
   const said = withoutQuotes(error.message)
+  // After a program's name comes its path, without quotes.
+  if (SAYS_OWN_TROUBLE.test(said.split('exec: ""', 1)[0] ?? '')) return surroundingError(error)
   if (
     /does not match the (specified|requested) platform|no matching manifest|exec format error/i.test(said)
   ) {
@@ -69,9 +75,14 @@ export function startError(error: unknown, image: string): unknown {
 /** Why an image could not be pulled, from an HTTP error or an error inside the stream. */
 export function pullError(error: unknown, image: string): unknown {
   if (!(error instanceof EngineError)) return error
+  if (!error.isByEngine) return surroundingError(error)
   const { message } = error
   const options = { cause: error }
   const said = withoutName(withoutQuotes(message), image)
+  // First what says nothing of the image: paths in it may hold any of the words below.
+  if (SAYS_DISK_FULL_AT_LAST.test(said)) return surroundingError(error)
+  if (SAYS_NETWORK.test(said) || SAYS_UNPACKING.test(said)) return failed()
+  if (SAYS_STORE_TROUBLE.test(said)) return surroundingError(error)
   if (/toomanyrequests|too many requests|rate limit/i.test(said)) {
     return new RetryableError('registry', `The registry of ${image} asks to slow down: ${message}`, options)
   }
@@ -97,15 +108,26 @@ export function pullError(error: unknown, image: string): unknown {
       options,
     )
   }
-  if (
-    /not found|manifest unknown|name unknown|does not exist|no such image/i.test(said) &&
-    !SAYS_NETWORK.test(said)
-  ) {
+  if (/not found|manifest unknown|name unknown|does not exist|no such image/i.test(said)) {
     return new ImageError('not_found', `Image ${image} does not exist: ${message}`, options)
   }
-  if (saysDiskFull(said)) return surroundingError(error)
-  return new RetryableError('registry', `Pulling ${image} failed: ${message}`, options)
+  return saysDiskFull(said) ? surroundingError(error) : failed()
+
+  function failed(): RetryableError {
+    return new RetryableError('registry', `Pulling ${image} failed: ${message}`, options)
+  }
 }
+
+/** Words for what the engine starts and mounts itself, before it comes to the program of the image. */
+const SAYS_OWN_TROUBLE =
+  /fork\/exec \/|failed to start shim|containerd-shim|unable to retrieve OCI runtime error|creating overlay mount|\/sys\/fs\/cgroup/i
+
+/** What is in a layer may be broken, or can't be written here: only the jobs of that image are to wait. */
+const SAYS_UNPACKING = /error processing tar file|applylayer|archive\/tar|mount callback failed/i
+
+/** Words for an engine that can't keep what it has downloaded. */
+const SAYS_STORE_TROUBLE =
+  /failed to (register layer|extract|prepare extraction)|lease does not exist|\b(open|create|write|rename|link|mkdir|chmod|stat|lstat|remove|unlinkat) \//i
 
 /** Words of the engine, of containerd and of runc for an image or a setting that can't work here. */
 const SAYS_NOT_STARTABLE = new RegExp(
@@ -133,6 +155,8 @@ const SAYS_EXHAUSTED = /cannot allocate memory|resource temporarily unavailable|
 
 /** A missing host is no missing image. */
 const SAYS_NETWORK = /no such host|lookup |dial tcp|i\/o timeout|connection refused|server misbehaving/i
+
+const SAYS_DISK_FULL_AT_LAST = /(no space left on device|disk quota exceeded)(: unknown)?$/i
 
 function saysDiskFull(message: string): boolean {
   return /no space left on device|disk quota exceeded|not enough space/i.test(message)

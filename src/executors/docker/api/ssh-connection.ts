@@ -38,7 +38,7 @@ export class SshAgent extends http.Agent {
 /** The arguments of `ssh`. It never asks for anything: there may be nobody to answer. */
 export function sshArguments({ host, user, port, socketPath }: SshTarget): string[] {
   return [
-    ...['-o', 'BatchMode=yes', '-o', 'ConnectTimeout=30', '-T'],
+    ...['-o', 'BatchMode=yes', '-o', 'ConnectTimeout=30', '-o', 'ServerAliveInterval=30', '-T'],
     ...(user === undefined ? [] : ['-l', user]),
     ...(port === undefined ? [] : ['-p', String(port)]),
     '--',

@@ -41,7 +41,7 @@ async function inspect(engine: Engine, id: string): Promise<OwnContainer | undef
   try {
     return (await engine.json('GET', `/containers/${encodeURIComponent(id)}/json`)) as OwnContainer
   } catch (error) {
-    if (error instanceof EngineError && error.status === 404) return undefined
+    if (error instanceof EngineError && error.isByEngine && error.status === 404) return undefined
     throw error
   }
 }

@@ -45,8 +45,9 @@ export async function findImage(
       labels: found.Config?.Labels ?? {},
     }
   } catch (error) {
-    // 400 and the like: no name of an image at all; who asked for it says it best.
-    if (error instanceof EngineError && error.status < 500) return undefined
+    // 400: no name of an image at all; who asked for it says it best.
+    if (error instanceof EngineError && error.isByEngine && [400, 404].includes(error.status))
+      return undefined
     throw surroundingError(error)
   }
 }

@@ -7,6 +7,7 @@ import type { Slots } from '../../../core/slots.ts'
 import { unlessAborted } from '../../../core/unless-aborted.ts'
 import type { TaskSpec } from '../../executor.ts'
 import { labelsOf, type Ownership } from '../container.ts'
+import { createContainer } from '../create.ts'
 import type { Engine } from '../api/engine.ts'
 import { isRootless } from '../api/engine-kind.ts'
 import { Holder } from './holder.ts'
@@ -209,16 +210,15 @@ export class Holders {
     const image = await importHolderImage(engine)
     if (image === undefined) return undefined
     const name = `${KIND}-${randomBytes(6).toString('hex')}`
+    const body = holderBody(image, await ownership(), await this.#user())
+    await createContainer({ engine, removals }, { name, body })
     let isMade = false
     try {
-      const body = holderBody(image, await ownership(), await this.#user())
-      await engine.json('POST', '/containers/create', { query: { name }, body })
       await engine.json('POST', `/containers/${name}/start`)
       const holder = await this.#inspect(name)
       isMade = holder !== undefined
       return holder
     } finally {
-      // Without an answer it may be there all the same.
       if (!isMade) removals.later(name)
     }
   }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { messageOf, OperatorError, RetryableError, EXIT } from '../../../core/errors.ts'
 import { ImageError } from '../../executor.ts'
 import { labelsOf, type Ownership } from '../container.ts'
+import { createContainer } from '../create.ts'
 import { demultiplex } from '../api/demultiplex.ts'
 import type { Engine } from '../api/engine.ts'
 import { EngineError, startError } from '../api/errors.ts'
@@ -44,16 +45,16 @@ export const MAY_CHANGE_ROUTES = { CapAdd: ['NET_ADMIN'] }
 
 /** Starts a helper. When that fails nothing is left behind. */
 export async function startHelper(
-  { engine, removals, ownership }: HelperServices,
+  services: HelperServices,
   spec: HelperSpec,
   signal: AbortSignal,
 ): Promise<Helper> {
+  const { engine, removals, ownership } = services
   const name = `${KIND}-${randomBytes(8).toString('hex')}`
   const body = helperBody(spec, await ownership())
   signal.throwIfAborted()
   try {
-    const answer = await engine.json('POST', '/containers/create', { query: { name }, body, fresh: true })
-    const { Id: id } = answer as { Id: string }
+    const { id } = await createContainer(services, { name, body })
     const patience = AbortSignal.any([signal, AbortSignal.timeout(WORK_MS)])
     const socket = await engine.hijack(`/containers/${id}/attach`, {
       query: { stream: '1', stdout: '1', stderr: '1' },
@@ -78,7 +79,6 @@ export async function startHelper(
     }
     return { id, ready }
   } catch (error) {
-    // Without an answer it may be there all the same.
     await removals.remove(name)
     signal.throwIfAborted()
     throw helperError(error, spec.image)

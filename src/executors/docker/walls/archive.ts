@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { JobError } from '../../../core/errors.ts'
+import { JobError, RetryableError } from '../../../core/errors.ts'
 import type { Task, TaskLimits, Workdir, WorkdirSpec } from '../../executor.ts'
 import type { ContainerSpec } from '../container.ts'
 import { SECCOMP_PROFILE } from './seccomp.ts'
@@ -57,7 +57,9 @@ export async function* archiveOf(
     end.add(data)
     yield data
   }
-  const { exitCode } = await task.wait()
+  const exit = await inTime(task.wait(), leftMs, signal)
+  if (exit === 'late') throw new RetryableError('engine', `Nobody tells how container ${task.name} ended`)
+  const { exitCode } = exit
   // A file that may not be read is missing in an archive that is whole all the same.
   if (end.isThere) return
   throw failed(exitCode === NOT_FOUND ? `image ${image} has no tar` : `tar ended with exit code ${exitCode}`)

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { EXIT, messageOf, OperatorError, RetryableError } from '../../../core/errors.ts'
 import { ImageError } from '../../executor.ts'
 import { containerBody, type Ownership } from '../container.ts'
+import { createContainer } from '../create.ts'
 import { asRecord } from '../../../core/unknown-json.ts'
 import type { Engine } from '../api/engine.ts'
 import { engineKind } from '../api/engine-kind.ts'
@@ -82,11 +83,10 @@ export class WallTrial {
       ...{ networkMode: 'none', hostsFile: undefined },
       walls: { ...NO_SETTING, image },
     })
+    signal.throwIfAborted()
     try {
-      const answer = await engine.json('POST', '/containers/create', { query: { name }, body, signal })
-      const [gap] = ((answer as { Warnings?: string[] | null }).Warnings ?? []).filter((each) =>
-        /discarded/i.test(each),
-      )
+      const { warnings } = await createContainer({ engine, removals: this.#removals }, { name, body })
+      const gap = warnings.find((each) => /discarded/i.test(each))
       if (gap !== undefined) throw refusal(gap, 'See what `docker info` warns of.')
       await engine.json('POST', `/containers/${name}/start`, { signal })
     } catch (error) {

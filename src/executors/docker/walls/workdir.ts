@@ -4,6 +4,7 @@ import type { Slots } from '../../../core/slots.ts'
 import type { Task, TaskLimits, Workdir, WorkdirSpec } from '../../executor.ts'
 import { archiveOf } from './archive.ts'
 import { labelsOf, type ContainerSpec, type Ownership } from '../container.ts'
+import { createContainer } from '../create.ts'
 import type { Engine } from '../api/engine.ts'
 import { EngineError } from '../api/errors.ts'
 import { oncePerEngine } from '../api/once-per-engine.ts'
@@ -42,7 +43,6 @@ export async function openWorkdir(
   try {
     await startKeeper(services, name, spec, signal)
   } catch (error) {
-    // Without an answer they may be there all the same.
     removals.later(name, { volume: name })
     signal.throwIfAborted()
     if (error instanceof EngineError && error.status === 404) keeperImage.forget(engine)
@@ -54,17 +54,18 @@ export async function openWorkdir(
 }
 
 async function startKeeper(
-  { engine, ownership }: WorkdirServices,
+  services: WorkdirServices,
   name: string,
   spec: WorkdirSpec,
   signal: AbortSignal,
 ): Promise<void> {
+  const { engine, ownership } = services
   const image = await keeperImage(engine)
   if (image === undefined)
     throw new UnfitError("Working folders can't be kept on an engine of this processor")
   signal.throwIfAborted()
   const body = keeperBody(image, name, spec, await ownership())
-  await engine.json('POST', '/containers/create', { query: { name }, body, fresh: true })
+  await createContainer(services, { name, body, volume: name })
   await engine.json('POST', `/containers/${name}/start`, { signal })
 }
 

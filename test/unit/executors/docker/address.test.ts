@@ -52,6 +52,8 @@ describe('parseHost', () => {
       'BatchMode=yes',
       '-o',
       'ConnectTimeout=30',
+      '-o',
+      'ServerAliveInterval=30',
       '-T',
       ...words,
     ])

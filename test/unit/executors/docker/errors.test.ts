@@ -55,6 +55,48 @@ describe('startError', () => {
     [409, 'Conflict. The container name "/x" is already in use', 'RetryableError engine'],
     [500, 'driver failed programming external connectivity', 'RetryableError engine'],
     [503, '', 'RetryableError engine'],
+    [
+      500,
+      'OCI runtime create failed: unable to retrieve OCI runtime error (open /run/containerd/x/log.json: no such file or directory): fork/exec /usr/bin/runc: no such file or directory: unknown',
+      'RetryableError engine',
+    ],
+    [
+      500,
+      'OCI runtime create failed: unable to retrieve OCI runtime error (open /run/containerd/x/log.json: no such file or directory): exec: "runc": executable file not found in $PATH: unknown',
+      'RetryableError engine',
+    ],
+    [
+      500,
+      'failed to start shim: fork/exec /usr/bin/containerd-shim-runc-v2: permission denied',
+      'RetryableError engine',
+    ],
+    [
+      500,
+      'failed to start shim: exec: "containerd-shim-runc-v2": executable file not found in $PATH',
+      'RetryableError engine',
+    ],
+    [500, 'fork/exec /usr/bin/runc: exec format error', 'RetryableError engine'],
+    [
+      500,
+      'error creating overlay mount to /var/lib/docker/overlay2/abc/merged: invalid argument',
+      'RetryableError engine',
+    ],
+    [
+      500,
+      'runc create failed: unable to start container process: unable to apply cgroup configuration: failed to write 12: write /sys/fs/cgroup/pids/docker/x/cgroup.procs: invalid argument: unknown',
+      'RetryableError engine',
+    ],
+    // The path of a program in the image decides nothing.
+    [
+      400,
+      'runc create failed: unable to start container process: exec: "/bin/containerd-shim": stat /bin/containerd-shim: no such file or directory: unknown',
+      'ImageError not_startable',
+    ],
+    [
+      500,
+      'runc create failed: unable to start container process: exec: "/x": permission denied: unknown',
+      'ImageError not_startable',
+    ],
   ])('%i %s', (status, message, sorted) => {
     expect(sort(startError(new EngineError(status, message), 'x'))).toBe(sorted)
   })
@@ -86,6 +128,27 @@ describe('pullError', () => {
     ['received unexpected HTTP status: 503 Service Unavailable', 'RetryableError registry'],
     ['unexpected EOF', 'RetryableError registry'],
     ['write /var/lib/docker/tmp/x: no space left on device', 'RetryableError disk'],
+    [
+      'failed to register layer: write /app/node_modules/http-errors/lib/forbidden.js: no space left on device',
+      'RetryableError disk',
+    ],
+    [
+      'failed to extract layer sha256:1: write /usr/share/doc/denied/not found: disk quota exceeded: unknown',
+      'RetryableError disk',
+    ],
+    ['Get "https://r/v2/": dial tcp 10.0.0.1:443: connect: permission denied', 'RetryableError registry'],
+    ['open /var/lib/docker/tmp/GetImageBlob1: permission denied', 'RetryableError engine'],
+    ['failed to register layer: layer does not exist', 'RetryableError engine'],
+    [
+      'failed to prepare extraction snapshot "extract-1": lease does not exist: not found',
+      'RetryableError engine',
+    ],
+    ['lease does not exist: not found', 'RetryableError engine'],
+    [
+      'failed to register layer: Error processing tar file(exit status 1): open /app/denied: invalid argument',
+      'RetryableError registry',
+    ],
+    ['denied: no space left on device is not the end of it', 'ImageError denied'],
   ])('%s', (message, sorted) => {
     expect(sort(pullError(new EngineError(500, message), 'x'))).toBe(sorted)
   })
@@ -109,6 +172,19 @@ describe('pullError', () => {
     ['denied', 'denied: requested access to the resource is denied', 'ImageError denied'],
   ])('is not led astray by the name %s', (image, message, sorted) => {
     expect(sort(pullError(new EngineError(404, message), image))).toBe(sorted)
+  })
+})
+
+describe('what is not in the form of the engine', () => {
+  it.each([
+    [400, '<html>Your browser sent an invalid request: no such file</html>'],
+    [403, '<html>Request forbidden by administrative rules</html>'],
+    [404, '404 page not found: no such image'],
+    [429, 'Too Many Requests'],
+  ])('is no word about the image: %i %s', (status, message) => {
+    const error = new EngineError(status, message, false)
+    expect(sort(startError(error, 'x'))).toBe('RetryableError engine')
+    expect(sort(pullError(error, 'x'))).toBe('RetryableError engine')
   })
 })
 

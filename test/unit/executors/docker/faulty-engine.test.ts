@@ -7,10 +7,11 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { systemClock } from '../../../../src/core/clock.ts'
 import { RetryableError, StoppedError } from '../../../../src/core/errors.ts'
-import { createLogger } from '../../../../src/core/log.ts'
+import { createLogger, type LogRecord } from '../../../../src/core/log.ts'
 import { createDockerExecutor } from '../../../../src/executors/docker/docker-executor.ts'
 import { Engine } from '../../../../src/executors/docker/api/engine.ts'
 import { EngineError } from '../../../../src/executors/docker/api/errors.ts'
+import { findImage } from '../../../../src/executors/docker/images/stored-image.ts'
 import type { Executor, Task, TaskSpec } from '../../../../src/executors/executor.ts'
 
 /** How one kind of request is answered; what is left out is answered as a healthy engine does. */
@@ -27,6 +28,9 @@ let executor: Executor
 let answers: Answers
 let steps: string[]
 let upgraded: Duplex[]
+/** The latest of each. */
+let streams: Partial<Record<'input' | 'output', Duplex>>
+let records: LogRecord[]
 
 function stepOf({ method, url = '' }: IncomingMessage): Step {
   const path = url.split('?')[0] ?? ''
@@ -79,17 +83,20 @@ beforeEach(async () => {
   answers = {}
   steps = []
   upgraded = []
+  streams = {}
+  records = []
   server = createServer((request, response) => {
     const step = stepOf(request)
     // That an engine is asked what it is belongs to no task.
     if (request.url !== '/info') steps.push(step === 'delete' ? `delete ${request.url ?? ''}` : step)
     ;(answers[step] ?? HEALTHY[step])(response, request)
   })
-  server.on('upgrade', (_request: IncomingMessage, socket: Duplex) => {
+  server.on('upgrade', ({ url = '' }: IncomingMessage, socket: Duplex) => {
     steps.push('attach')
     socket.on('error', () => undefined)
     socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n')
     upgraded.push(socket)
+    streams[url.includes('stdin=1') ? 'input' : 'output'] = socket
   })
   server.listen(join(folder, 's'))
   await once(server, 'listening')
@@ -104,7 +111,7 @@ beforeEach(async () => {
     owner: 'o',
     environment: {},
     clock,
-    log: createLogger(() => undefined),
+    log: createLogger((record) => records.push(record)),
   })
 })
 afterEach(async () => {
@@ -157,9 +164,28 @@ describe('the connection to an engine', () => {
     }
     expect(await failure(engine.json('GET', '/x'))).toEqual(new EngineError(500, 'because'))
     answers.other = (response) => response.writeHead(502).end('<html>proxy</html>')
-    expect(await failure(engine.json('GET', '/x'))).toEqual(new EngineError(502, '<html>proxy</html>'))
+    expect(await failure(engine.json('GET', '/x'))).toEqual(new EngineError(502, '<html>proxy</html>', false))
     answers.other = (response) => response.writeHead(301).end()
     expect(await failure(engine.json('GET', '/x'))).toBeInstanceOf(EngineError)
+  })
+
+  it("says that an image is missing in the engine's own words only", async () => {
+    const refuse = async (status: number, body: string): Promise<unknown> => {
+      answers.inspect = (response) => response.writeHead(status).end(body)
+      return await failure(findImage(engine, 'x'))
+    }
+    expect(await refuse(404, '{"message":"No such image: x"}')).toBe('no failure')
+    expect(await refuse(400, '{"message":"invalid reference format"}')).toBe('no failure')
+    for (const [status, body] of [
+      [400, '<html>Bad request</html>'],
+      [404, '404 page not found'],
+      [403, '{"message":"authorization denied by a plugin"}'],
+      [429, 'Too Many Requests'],
+    ] as const) {
+      const error = await refuse(status, body)
+      expect(error).toBeInstanceOf(RetryableError)
+      expect((error as RetryableError).surrounding).toBe('engine')
+    }
   })
 
   it('is made anew when the engine has closed a kept one', async () => {
@@ -202,7 +228,7 @@ describe('a start that fails', () => {
   it('without an answer to the create: what may be there is removed by its name', async () => {
     answers.create = cut
     expect(await failure(start())).toBeInstanceOf(RetryableError)
-    expect(steps).toEqual(['create', 'delete /containers/test-1?force=1&v=1'])
+    expect(steps).toEqual(['create', 'delete /containers/test-1?v=1'])
   })
 
   it('with a refusal of the create: nothing is removed', async () => {
@@ -314,6 +340,76 @@ describe('an end that is none', () => {
   })
 })
 
+describe('an output that ends', () => {
+  const state = (State: object) => (response: ServerResponse) => {
+    const time = '2026-11-21T00:00:00.123456789Z'
+    json(response, 200, {
+      Image: 'x',
+      State: { OOMKilled: false, StartedAt: time, FinishedAt: time, ...State },
+    })
+  }
+  const readAll = async (task: Task): Promise<void> => {
+    for await (const { data } of task.output()) expect(data).toBeDefined()
+  }
+
+  it('cleanly, while the program runs, has been cut off', async () => {
+    answers.inspect = state({ Running: true })
+    await using task = await start()
+    streams.output?.end()
+    const error = await failure(readAll(task))
+    expect(error).toBeInstanceOf(RetryableError)
+    expect((error as RetryableError).surrounding).toBe('engine')
+  })
+
+  it('after a kill of ours means nothing', async () => {
+    answers.inspect = state({ Running: true })
+    answers.kill = (response) => {
+      streams.output?.end()
+      response.writeHead(204).end()
+    }
+    await using task = await start()
+    void task.kill(0).catch(() => undefined)
+    await readAll(task)
+  })
+
+  it('with the container, whose news of the end never comes: the engine is asked for its exit code', async () => {
+    answers.inspect = state({ Running: false, ExitCode: 3 })
+    await using task = await start()
+    streams.output?.end()
+    await readAll(task)
+    expect(await task.wait()).toEqual({ exitCode: 3, oomKilled: false })
+  })
+})
+
+describe('a kept container', () => {
+  const disposeOfKept = async (refusals: number, status: number): Promise<number> => {
+    let kills = 0
+    answers.kill = (response) => {
+      kills += 1
+      if (kills > refusals) response.writeHead(204).end()
+      else json(response, status, { message: 'no' })
+    }
+    await (await executor.start({ ...SPEC, keep: true }, never))[Symbol.asyncDispose]()
+    return kills
+  }
+
+  it('that still runs is killed, however often the engine refuses', async () => {
+    expect(await disposeOfKept(3, 500)).toBe(4)
+    expect(records).toEqual([])
+  })
+
+  it('that has ended is not killed again', async () => {
+    expect(await disposeOfKept(1, 409)).toBe(1)
+    expect(await disposeOfKept(1, 404)).toBe(1)
+    expect(records).toEqual([])
+  })
+
+  it('that can not be killed is named', async () => {
+    await disposeOfKept(Infinity, 500)
+    expect(records).toMatchObject([{ level: 'WARNING', fields: { container: 'test-1' } }])
+  })
+})
+
 describe('an input that nobody reads', () => {
   it('is let go when the container ends, even if its source hangs', async () => {
     let end: () => void = () => undefined
@@ -366,6 +462,23 @@ describe('whether a task runs', () => {
       expect(await task.isRunning()).toBe(false)
       expect(await task.memoryUsage()).toBeUndefined()
     }
+  })
+
+  it.each(['input', 'output'] as const)('is not so without its stream of %s', async (name) => {
+    answers.inspect = state(true)
+    await using task = await start()
+    streams[name]?.end()
+    await expect.poll(() => task.isRunning()).toBe(false)
+  })
+
+  it('has nothing to do with the end of the stream that the input went through', async () => {
+    answers.inspect = state(true)
+    await using task = await start()
+    await task.send(new Uint8Array(1))
+    const closed = once(streams.input as Duplex, 'close')
+    streams.input?.resume().end()
+    await closed
+    expect(await task.isRunning()).toBe(true)
   })
 
   it('and what it occupies: as the engine measures it', async () => {
@@ -444,8 +557,10 @@ describe('a removal', () => {
         await task[Symbol.asyncDispose]()
       }),
     )
+    // At the end there is nobody left whom more of them would hinder.
+    const usual = most
     await executor.close()
-    expect([most, removed]).toEqual([2, 20])
+    expect([usual, removed]).toEqual([2, 20])
   })
 
   it('is tried again, and ends when the container is gone', async () => {
