@@ -60,7 +60,9 @@ export class Returns {
   /** `most` attempts, or so many that a receive is left before the message is dead-lettered; but never a mere few. */
   async atMost(most: number): Promise<number> {
     const redrive = await this.#askRedrive()
-    return typeof redrive === 'string' ? most : Math.min(most, Math.max(FEWEST_ATTEMPTS, redrive.maxReceiveCount - 1))
+    return typeof redrive === 'string'
+      ? most
+      : Math.min(most, Math.max(FEWEST_ATTEMPTS, redrive.maxReceiveCount - 1))
   }
 
   async wayFor({ attempt, sendCopy }: Delivery): Promise<WayBack> {
