@@ -3,6 +3,7 @@ import type { Logger } from '../core/log.ts'
 import { Head, type Captured } from './capture.ts'
 import type { Executor, OutputChunk, Task, TaskSpec, Usage } from './executor.ts'
 import { EndedBeforeInputError, PooledTask } from './pooled-task.ts'
+import { renamed } from './run-task.ts'
 import { supervise, type TakeOutput } from './supervise.ts'
 
 /** One run of a program that nobody trusts. */
@@ -58,13 +59,12 @@ export async function runProgram(
   services: { signal: AbortSignal; clock: Clock; log: Logger },
   onPhase?: (phase: 'create' | 'start') => void,
 ): Promise<ProgramResult> {
-  for (;;) {
+  for (let spec = request.spec; ; spec = renamed(spec)) {
     try {
-      await using task = await executor.start(request.spec, services.signal, onPhase)
+      await using task = await executor.start(spec, services.signal, onPhase)
       const { log } = services
       log.debug('Container started', { container: task.name })
-      if (request.spec.keep)
-        log.info('The container is kept', { container: task.name, logs: task.logsCommand })
+      if (spec.keep) log.info('The container is kept', { container: task.name, logs: task.logsCommand })
       return await watch(task, request, services)
     } catch (error) {
       // Nobody's fault: its program never saw the input. The next one is not parked.

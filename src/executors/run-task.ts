@@ -41,9 +41,9 @@ export async function runTask(
   request: RunRequest,
   job: Pick<JobContext, 'signal' | 'log' | 'timeline'>,
 ): Promise<RunResult> {
-  for (;;) {
+  for (let spec = request.spec; ; spec = renamed(spec)) {
     try {
-      return await runOnce(executor, request, job)
+      return await runOnce(executor, { ...request, spec }, job)
     } catch (error) {
       // Nobody's fault: its program never saw the input. The next one is not parked.
       if (!(error instanceof EndedBeforeInputError)) throw error
@@ -76,6 +76,11 @@ async function runOnce(
 export function taskName(kind: string, shortId: string): string {
   const name = `${kind}-${shortId}`.replaceAll(/[^A-Za-z0-9-]+/g, '-').slice(0, 100)
   return `${name}-${randomBytes(4).toString('hex')}`
+}
+
+/** The same task under another name: who had the first one may still be on its way out. */
+export function renamed(spec: TaskSpec): TaskSpec {
+  return { ...spec, name: spec.name.replace(/-[0-9a-f]{8}$/, '') + `-${randomBytes(4).toString('hex')}` }
 }
 
 async function judge(task: Task, request: RunRequest, signal: AbortSignal): Promise<RunResult> {
