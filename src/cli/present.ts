@@ -44,7 +44,6 @@ const HOW_TO_MEND: Record<Surrounding, string> = {
   matches: 'Check the network.',
   files: 'Check the network, and the address of the file.',
   model: 'Look at the log of its container, or at the server that answers in its place.',
-  overload: 'Call it again later, or less often.',
   container: 'Call it again later.',
 }
 

@@ -124,13 +124,17 @@ function nextTrialNo(last: string | undefined, { participantId }: Solution): str
   )
 }
 
-/** `given`, zero-filled to the width of the series: of two widths, neither order nor identity of trials would hold. */
+/**
+ * `given`, zero-filled to the width of the series: of two widths, neither order nor identity of trials would hold. The
+ * first one of a series may say its width itself.
+ */
 function fillTrialNo(given: string, last: string | undefined, { participantId }: Solution): string {
-  const width = last?.length ?? WIDTH
+  if (last === undefined && given.startsWith('0')) return given
+  const width = last?.length ?? Math.max(given.length, WIDTH)
   if (given.length <= width) return given.padStart(width, '0')
   throw new OperatorError(
     `Trial number ${given} is too wide for ${participantId}`,
-    last === undefined ? `the first trials have ${width} digits` : `the last one is ${last}`,
+    `the last one is ${last ?? ''}`,
     `Write TrialNo with at most ${width} digits, or leave it out to get the next free one.`,
     EXIT.usage,
   )

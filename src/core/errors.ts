@@ -45,7 +45,6 @@ export type Surrounding =
   | 'matches'
   | 'files'
   | 'model'
-  | 'overload'
   | 'container'
 
 /**

@@ -62,7 +62,13 @@ export class Returns {
     const redrive = await this.#askRedrive()
     return typeof redrive === 'string'
       ? most
-      : Math.min(most, Math.max(FEWEST_ATTEMPTS, redrive.maxReceiveCount - 1))
+      : Math.min(
+          most,
+          Math.max(
+            Math.min(FEWEST_ATTEMPTS, Math.max(2, redrive.maxReceiveCount)),
+            redrive.maxReceiveCount - 1,
+          ),
+        )
   }
 
   async wayFor({ attempt, sendCopy }: Delivery): Promise<WayBack> {

@@ -421,7 +421,11 @@ class Worker<P, I, R> {
           // Said once per delivery: a job may look whether its time has come every second, for an hour.
           if (!waited) log.info('Job waits', { reason: error.message })
           waited = true
-          if (error.isShortage) this.#short.add(place)
+          if (error.isShortage) {
+            this.#short.add(place)
+            // The input that it may have had is over.
+            delete place.timeline
+          }
           place.slot = undefined
           this.#slots.release(slot)
           this.#o.observer.jobEnded(view, outcome)

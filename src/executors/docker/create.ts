@@ -21,7 +21,7 @@ export interface Created {
 }
 
 /**
- * Creates a container. When that fails none is left behind. It takes no signal: of a request that is cut nobody knows what
+ * Creates a container. When that fails none is left behind for long. It takes no signal: of a request that is cut nobody knows what
  * comes of it.
  */
 export async function createContainer(
@@ -40,7 +40,7 @@ export async function createContainer(
     return { id, warnings: warnings ?? [] }
   } catch (error) {
     if (mayComeYet(error, name)) {
-      await removals.removeUnsure(name, ...(volume === undefined ? [] : [{ volume }]))
+      removals.removeUnsure(name, ...(volume === undefined ? [] : [{ volume }]))
     }
     // It admits a fault of its own.
     else if (error instanceof EngineError && error.status === 500) await removals.remove(name)

@@ -151,12 +151,12 @@ export class Removals {
   /**
    * Removes what the engine was asked to make and gave no answer about. It may still be at work on it: `retry` looks
    * for it until it was there, or nobody can make it any more. What runs is another's of the same name: nobody starts
-   * what has not been answered.
+   * what has not been answered. Lets nobody wait: an engine that gave no answer may give none now.
    */
-  async removeUnsure(...unsure: readonly Doomed[]): Promise<void> {
+  removeUnsure(...unsure: readonly Doomed[]): void {
     const unsureUntil = this.#clock.now() + UNSURE_MS
     for (const doomed of unsure) this.#left.set(pathOf(doomed), { doomed, unsureUntil })
-    for (const doomed of unsure) await this.remove(doomed)
+    this.later(...unsure)
   }
 
   /** One more try for all that is left; says how many went. */

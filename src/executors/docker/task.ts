@@ -58,6 +58,7 @@ const LATE_NEWS_MS = 200
 const LOST_NEWS_MS = 30_000
 /** Tries of a signal, and the pauses between them. */
 const SIGNAL_TRIES = 4
+const KILL_SILENCE_MS = 30_000
 const FIRST_PAUSE_MS = 200
 const LONGEST_PAUSE_MS = 1000
 /** Some engines measure for seconds before they answer. */
@@ -445,7 +446,10 @@ export class DockerTask implements Task {
     const { engine, clock } = this.#services
     for (let n = 0; !this.#hasEnded; n += 1) {
       try {
-        await engine.json('POST', `/containers/${this.id}/kill`, { query: { signal: name } })
+        await engine.json('POST', `/containers/${this.id}/kill`, {
+          query: { signal: name },
+          silenceMs: KILL_SILENCE_MS,
+        })
         return
       } catch (error) {
         if (error instanceof EngineError && error.isByEngine && [404, 409].includes(error.status)) return

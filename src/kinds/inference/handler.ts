@@ -40,6 +40,8 @@ interface Attempt {
 const CONDITION = { unlessStatus: FINAL_INFERENCE_STATUSES, keep: ['CreatedAt'] }
 /** A server may ask for any pause; nobody waits longer for it. */
 const LONGEST_PAUSE_SECONDS = 900
+/** For one that asks for none. */
+const USUAL_PAUSE_SECONDS = 30
 
 /** Calls models: one answer for each message, kept in one item. */
 export function createInference(
@@ -197,16 +199,16 @@ function fitting(outcome: InferenceOutcome, message: InferenceMessage): Inferenc
 
 /** What becomes of a message whose call may go well later. */
 function released(error: TryAgainError, plan: InferencePlan): NotYetError | RetryableError {
-  const { type, message, retryAfterSeconds } = error
+  const { type, message, retryAfterSeconds = USUAL_PAUSE_SECONDS } = error
   // The one model of this runner is everybody's; another one is that of this job.
   const isShared = plan.mode === 'existing' || (plan.mode !== 'oneshot' && plan.kept.isPinned)
   // Waiting is counted by nobody: what the job's own model says must not buy any number of tries.
-  if (isShared && type === 'overloaded' && retryAfterSeconds !== undefined) {
+  if (isShared && type === 'overloaded') {
     const seconds = Math.min(Math.max(1, retryAfterSeconds), LONGEST_PAUSE_SECONDS)
-    return new NotYetError(`The model is overloaded: ${message}`, seconds, { cause: error })
+    // No more than there are slots wait for it: another runner's model may have time.
+    return new NotYetError(`The model is overloaded: ${message}`, seconds, { cause: error, isShortage: true })
   }
-  const ofAll = type === 'overloaded' ? 'overload' : 'model'
-  return new RetryableError(isShared ? ofAll : 'container', `${type}: ${message}`, { cause: error })
+  return new RetryableError(isShared ? 'model' : 'container', `${type}: ${message}`, { cause: error })
 }
 
 function createdAtOf(item: Item | undefined): string | undefined {

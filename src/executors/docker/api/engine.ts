@@ -291,7 +291,7 @@ async function readMessage(response: IncomingMessage): Promise<[message: string,
       return [parsed.message, true]
     }
   } catch {
-    // Not JSON: a proxy, perhaps; its text will do.
+    // Not JSON: a proxy, perhaps; its text will do. Or it is only the beginning of what the engine says.
   }
-  return [body.trim().slice(0, 2000), false]
+  return [body.trim().slice(0, 2000), /^\{\s*"message":/.test(body)]
 }

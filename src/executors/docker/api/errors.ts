@@ -48,8 +48,9 @@ export function startError(error: unknown, image: string): unknown {
   const options = { cause: error }
   // Names from the image and the configuration stand in quotes; they must not decide whose fault it is.
   const said = withoutQuotes(error.message)
-  // After a program's name comes its path, without quotes.
-  if (SAYS_OWN_TROUBLE.test(said.split('exec: ""', 1)[0] ?? '')) return surroundingError(error)
+  // After a program's name comes its path, and after these words what the image calls its user, both without quotes.
+  const [before = ''] = said.split(/exec: ""|unable to find (?:user|group)/i, 1)
+  if (SAYS_OWN_TROUBLE.test(before)) return surroundingError(error)
   if (
     /does not match the (specified|requested) platform|no matching manifest|exec format error/i.test(said)
   ) {
@@ -81,8 +82,10 @@ export function pullError(error: unknown, image: string): unknown {
   const said = withoutName(withoutQuotes(message), image)
   // First what says nothing of the image: paths in it may hold any of the words below.
   if (SAYS_DISK_FULL_AT_LAST.test(said)) return surroundingError(error)
-  if (SAYS_NETWORK.test(said) || SAYS_UNPACKING.test(said)) return failed()
+  if (SAYS_NETWORK.test(said)) return failed()
   if (SAYS_STORE_TROUBLE.test(said)) return surroundingError(error)
+  if (SAYS_UNPACKING.test(said)) return failed()
+  if (SAYS_OWN_FILE.test(said)) return surroundingError(error)
   if (/toomanyrequests|too many requests|rate limit/i.test(said)) {
     return new RetryableError('registry', `The registry of ${image} asks to slow down: ${message}`, options)
   }
@@ -123,11 +126,15 @@ const SAYS_OWN_TROUBLE =
   /fork\/exec \/|failed to start shim|containerd-shim|unable to retrieve OCI runtime error|creating overlay mount|\/sys\/fs\/cgroup/i
 
 /** What is in a layer may be broken, or can't be written here: only the jobs of that image are to wait. */
-const SAYS_UNPACKING = /error processing tar file|applylayer|archive\/tar|mount callback failed/i
+const SAYS_UNPACKING =
+  /failed to (register|extract) layer|error processing tar file|applylayer|archive\/tar|mount callback failed/i
 
 /** Words for an engine that can't keep what it has downloaded. */
 const SAYS_STORE_TROUBLE =
-  /failed to (register layer|extract|prepare extraction)|lease does not exist|\b(open|create|write|rename|link|mkdir|chmod|stat|lstat|remove|unlinkat) \//i
+  /(layer|lease) does not exist|failed to prepare extraction|(input\/output error|read-only file system)(: unknown)?$/i
+
+/** A file of the engine's own. */
+const SAYS_OWN_FILE = /\b(open|create|write|rename|link|mkdir|chmod|stat|lstat|remove|unlinkat) \//i
 
 /** Words of the engine, of containerd and of runc for an image or a setting that can't work here. */
 const SAYS_NOT_STARTABLE = new RegExp(

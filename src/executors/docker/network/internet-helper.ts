@@ -43,18 +43,32 @@ const MIB = 1024 ** 2
 /** What a helper's `HostConfig` needs to change routes: nothing else is ever given. */
 export const MAY_CHANGE_ROUTES = { CapAdd: ['NET_ADMIN'] }
 
+async function createHelper(
+  services: HelperServices,
+  name: string,
+  spec: HelperSpec,
+  signal: AbortSignal,
+): Promise<string> {
+  const body = helperBody(spec, await services.ownership())
+  signal.throwIfAborted()
+  try {
+    return (await createContainer(services, { name, body })).id
+  } catch (error) {
+    signal.throwIfAborted()
+    throw helperError(error, spec.image)
+  }
+}
+
 /** Starts a helper. When that fails nothing is left behind. */
 export async function startHelper(
   services: HelperServices,
   spec: HelperSpec,
   signal: AbortSignal,
 ): Promise<Helper> {
-  const { engine, removals, ownership } = services
+  const { engine, removals } = services
   const name = `${KIND}-${randomBytes(8).toString('hex')}`
-  const body = helperBody(spec, await ownership())
-  signal.throwIfAborted()
+  const id = await createHelper(services, name, spec, signal)
   try {
-    const { id } = await createContainer(services, { name, body })
     const patience = AbortSignal.any([signal, AbortSignal.timeout(WORK_MS)])
     const socket = await engine.hijack(`/containers/${id}/attach`, {
       query: { stream: '1', stdout: '1', stderr: '1' },

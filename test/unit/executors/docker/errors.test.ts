@@ -32,6 +32,8 @@ describe('startError', () => {
       'ImageError not_startable',
     ],
     [500, 'unable to find user zorro: no matching entries in passwd file', 'ImageError not_startable'],
+    [500, 'unable to find user /sys/fs/cgroup: no matching entries in passwd', 'ImageError not_startable'],
+    [500, 'unable to find user fork/exec /x: no matching entries in passwd', 'ImageError not_startable'],
     [
       500,
       'failed to create shim task: OCI runtime create failed: error during container init: exec format error',
@@ -139,6 +141,14 @@ describe('pullError', () => {
     ['Get "https://r/v2/": dial tcp 10.0.0.1:443: connect: permission denied', 'RetryableError registry'],
     ['open /var/lib/docker/tmp/GetImageBlob1: permission denied', 'RetryableError engine'],
     ['failed to register layer: layer does not exist', 'RetryableError engine'],
+    // A broken or foreign layer, in the words of engines that don't say where they met it.
+    [
+      'failed to register layer: failed to Lchown "/x" for UID 0, GID 42: lchown /x: invalid argument',
+      'RetryableError registry',
+    ],
+    ['failed to register layer: unexpected EOF', 'RetryableError registry'],
+    ['failed to register layer: mkdir /usr/x: not a directory', 'RetryableError registry'],
+    ['failed to register layer: open /usr/x: read-only file system', 'RetryableError engine'],
     [
       'failed to prepare extraction snapshot "extract-1": lease does not exist: not found',
       'RetryableError engine',

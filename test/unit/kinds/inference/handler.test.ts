@@ -235,7 +235,7 @@ describe('a server that runs already', () => {
 
   test.each([
     [new ModelError('overloaded', 'busy', { retryAfterSeconds: 7 }), { retryAfterSeconds: 7 }],
-    [new ModelError('overloaded', 'busy'), { surrounding: 'overload' }],
+    [new ModelError('overloaded', 'busy'), { retryAfterSeconds: 30, isShortage: true }],
     [new ModelError('model_unavailable', 'gone'), { surrounding: 'model' }],
     [new ModelError('generation', 'cut', { isCut: true }), { surrounding: 'model' }],
   ])('is tried again after %s', async (error, thrown) => {
