@@ -10,6 +10,8 @@ import type { RunnerOptions } from './options.ts'
 
 /** Between two looks for containers whose runner is dead. */
 const REAP_INTERVAL_MS = 30_000
+/** A runner that ends waits no longer for its first look. */
+const LAST_LOOK_MS = 5000
 
 /** For whoever is told nothing. */
 export const SILENT: WorkerObserver = {
@@ -74,14 +76,22 @@ export function startReaping(executor: Executor, log: Logger, cleanup: Cleanup):
       log.debug('Looking for orphaned containers failed', { error: messageOf(error) })
     }
   }
+  const first = reap()
   async function loop(): Promise<void> {
-    while (!ended.signal.aborted) {
-      await reap()
+    await first
+    for (;;) {
       await systemClock.sleep(REAP_INTERVAL_MS, ended.signal).catch(() => undefined)
+      if (ended.signal.aborted) return
+      await reap()
     }
   }
   const looping = loop()
   cleanup.defer('reaper', async () => {
+    // Also one that ends at once removes what is left: nobody else may come.
+    const over = new AbortController()
+    const late = systemClock.sleep(LAST_LOOK_MS, over.signal).catch(() => undefined)
+    await Promise.race([first, late])
+    over.abort()
     ended.abort()
     await looping
   })

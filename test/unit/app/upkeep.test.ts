@@ -3,6 +3,7 @@ import { startReaping } from '../../../src/app/upkeep.ts'
 import { createCleanup } from '../../../src/core/cleanup.ts'
 import { RetryableError } from '../../../src/core/errors.ts'
 import { createLogger } from '../../../src/core/log.ts'
+import type { Executor } from '../../../src/executors/executor.ts'
 import { settle } from '../../support/manual-clock.ts'
 import { ScriptedExecutor } from '../../support/scripted-executor.ts'
 
@@ -27,4 +28,19 @@ test('the engine is asked before a receive once it did not answer the look for l
   // It answered: it is not asked again before the next look fails.
   executor.failure = down
   await assertEngine(never)
+})
+
+test('a runner that ends at once has looked for left containers', async () => {
+  const log = createLogger(() => undefined)
+  const cleanup = createCleanup(log)
+  const executor: Executor = new ScriptedExecutor()
+  const seen: boolean[] = []
+  executor.reap = async (signal) => {
+    await settle()
+    seen.push(signal.aborted)
+    return 1
+  }
+  startReaping(executor, log, cleanup)
+  await cleanup.run()
+  expect(seen).toEqual([false])
 })
