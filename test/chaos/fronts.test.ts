@@ -127,11 +127,12 @@ describe('the front of an engine', () => {
   })
 
   test('refuses connections for a while', async () => {
-    faults.arm('create', { kind: 'refuse', ms: 300 })
+    // Long enough for a look on a machine that stops now and then.
+    faults.arm('create', { kind: 'refuse', ms: 3000 })
     await expect(ask(CREATE)).rejects.toThrow()
     await expect.poll(() => ask('/x').catch((error: unknown) => String(error))).toMatch(/ECONNREFUSED/)
     await expect
-      .poll(() => ask('/x').catch(() => undefined), { timeout: 5000 })
+      .poll(() => ask('/x').catch(() => undefined), { timeout: 20_000 })
       .toMatchObject({ status: 201 })
   })
 
