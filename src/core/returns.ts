@@ -60,15 +60,9 @@ export class Returns {
   /** `most` attempts, or so many that a receive is left before the message is dead-lettered; but never a mere few. */
   async atMost(most: number): Promise<number> {
     const redrive = await this.#askRedrive()
-    return typeof redrive === 'string'
-      ? most
-      : Math.min(
-          most,
-          Math.max(
-            Math.min(FEWEST_ATTEMPTS, Math.max(2, redrive.maxReceiveCount)),
-            redrive.maxReceiveCount - 1,
-          ),
-        )
+    if (typeof redrive === 'string') return most
+    const { maxReceiveCount: receives } = redrive
+    return Math.min(most, receives > FEWEST_ATTEMPTS ? receives - 1 : Math.max(2, receives))
   }
 
   async wayFor({ attempt, sendCopy }: Delivery): Promise<WayBack> {

@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts'
 import { NotYetError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
+import { remember } from '../core/remember.ts'
 
 interface Parked {
   reason: string
@@ -36,9 +37,7 @@ export class Parking {
     if (this.#parked.get(matchId)?.reason !== reason) {
       log.error('Match parked: its messages wait until this is mended', { match: matchId, reason })
     }
-    const [oldest] = this.#parked.keys()
-    if (this.#parked.size >= MOST && oldest !== undefined) this.#parked.delete(oldest)
-    this.#parked.set(matchId, { reason, untilMs: this.#clock.now() + seconds * 1000 })
+    remember(this.#parked, matchId, { reason, untilMs: this.#clock.now() + seconds * 1000 }, MOST)
     return waiting(reason, seconds)
   }
 

@@ -31,10 +31,10 @@ export interface Plan {
   internet: { image: string; dns: readonly string[] } | undefined
 }
 
-const COMPILE_MS = 30_000
 /** Walls of a compiler, which needs other room than the program that it makes; never above the config's maxima. */
 const COMPILE_LIMITS: Partial<Limits> = {
-  cpuTimeMs: COMPILE_MS,
+  wallTimeMs: 30_000,
+  cpuTimeMs: 30_000,
   memoryBytes: 1024 ** 3,
   pids: 128,
   outputBytes: 128 * 1024,
@@ -148,21 +148,16 @@ function compileStep(
   maxLimits: Limits,
 ): Step {
   const stub = shellStub(command)
+  const most = { ...maxLimits, wallTimeMs: Math.min(maxLimits.wallTimeMs, LONGEST_COMPILE_MS) }
   const wanted = Object.entries(COMPILE_LIMITS) as [keyof Limits, number][]
-  const own = wanted.map(
-    ([key, value]) => [key, Math.min(Math.max(value, limits[key]), maxLimits[key])] as const,
-  )
+  const own = wanted.map(([key, value]) => [key, Math.min(Math.max(value, limits[key]), most[key])] as const)
   return {
     command: stub.command,
     env: {},
     input: stub.frame({ code, file, files, args: [], env: {} }),
     bound: [],
     // The working folder is that of the run.
-    limits: {
-      ...limits,
-      ...Object.fromEntries(own),
-      wallTimeMs: Math.min(Math.max(COMPILE_MS, limits.wallTimeMs), maxLimits.wallTimeMs, LONGEST_COMPILE_MS),
-    },
+    limits: { ...limits, ...Object.fromEntries(own) },
     isCommon: false,
   }
 }

@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock.ts'
 import { NotYetError } from '../../core/errors.ts'
 import { formatJson } from '../../core/json.ts'
 import type { JobContext } from '../../core/kind.ts'
+import { remember } from '../../core/remember.ts'
 import { flagKey, resultKey, type Trial } from '../../records/keys.ts'
 import { lastRejudging } from '../../records/rejudging.ts'
 import type { Item, Store } from '../../stores/store.ts'
@@ -48,9 +49,7 @@ export class Premises {
     const { id } = identifyTrial(trial)
     const sinceMs = this.#missing.get(id) ?? this.#clock.now()
     if (this.#clock.now() - sinceMs >= this.#patienceMs) return
-    const [oldest] = this.#missing.keys()
-    if (this.#missing.size >= MOST_MISSING && oldest !== undefined) this.#missing.delete(oldest)
-    this.#missing.set(id, sinceMs)
+    remember(this.#missing, id, sinceMs, MOST_MISSING)
     throw new NotYetError('its evaluation was taken away, to be made anew', LONG_PAUSE)
   }
 

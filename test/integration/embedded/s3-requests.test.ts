@@ -252,12 +252,7 @@ test('a put whose record can not be written leaves no file to the next opening',
 })
 
 test('content that fails at its first byte leaves no file', async () => {
-  const folder = await temporaryFolder()
-  const objects = join(folder, 'objects')
-  const database = await Database.open(join(folder, 'database'))
-  onTestFinished(() => database.close())
-  const store = await ObjectStore.open(database, objects)
-  await store.createBucket(Bucket)
+  const { store, objects } = await openStore()
   // eslint-disable-next-line @typescript-eslint/require-await
   async function* failing(): AsyncGenerator<Buffer> {
     throw new Error('cut')
@@ -270,12 +265,7 @@ test('content that fails at its first byte leaves no file', async () => {
 })
 
 test('a store that closes cuts what is being written, and leaves nothing of it', async () => {
-  const folder = await temporaryFolder()
-  const objects = join(folder, 'objects')
-  const database = await Database.open(join(folder, 'database'))
-  onTestFinished(() => database.close())
-  const store = await ObjectStore.open(database, objects)
-  await store.createBucket(Bucket)
+  const { store, objects } = await openStore()
   async function* endless(): AsyncGenerator<Buffer> {
     for (;;) {
       await new Promise((resolve) => setTimeout(resolve, 1))
@@ -288,6 +278,16 @@ test('a store that closes cuts what is being written, and leaves nothing of it',
   expect(await readdir(objects)).toEqual([])
   expect((await cut).message).toMatch(/abort|closes/)
 })
+
+async function openStore(): Promise<{ store: ObjectStore; objects: string }> {
+  const folder = await temporaryFolder()
+  const objects = join(folder, 'objects')
+  const database = await Database.open(join(folder, 'database'))
+  onTestFinished(() => database.close())
+  const store = await ObjectStore.open(database, objects)
+  await store.createBucket(Bucket)
+  return { store, objects }
+}
 
 async function* chunks(...texts: string[]): AsyncGenerator<Buffer> {
   for (const text of texts) yield await Promise.resolve(Buffer.from(text))

@@ -1,28 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadConfig } from '../../../src/config/load.ts'
-import { ConfigError, formatProblem } from '../../../src/config/problem.ts'
+import { describe, expect, it } from 'vitest'
+import { configProblems } from '../../support/config-problems.ts'
 
-let folder: string
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'opthub-inference-'))
-})
-afterAll(() => rm(folder, { recursive: true, force: true }))
-
-/** The problems of a config, each as one line; none = it is taken. */
+/** The problems of a config with this section. */
 async function problems(section: string): Promise<string[]> {
-  const file = join(folder, 'config.yml')
-  await writeFile(file, `inference: ${section}\n`, { mode: 0o600 })
-  try {
-    await loadConfig({ file, required: true, environment: {}, flags: {} })
-    return []
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    return error.problems.map((problem) => formatProblem(problem).replace(`${folder}/`, ''))
-  }
+  return await configProblems(`inference: ${section}\n`)
 }
 
 describe('inference.timeout', () => {

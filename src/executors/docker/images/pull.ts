@@ -3,6 +3,7 @@ import type { Clock } from '../../../core/clock.ts'
 import { messageOf, RetryableError } from '../../../core/errors.ts'
 import type { Logger } from '../../../core/log.ts'
 import { redact } from '../../../core/redact.ts'
+import { remember } from '../../../core/remember.ts'
 import { ImageError, type ImageInfo } from '../../executor.ts'
 import type { DiskSpace } from './disk-space.ts'
 import type { Environment } from '../api/docker-config.ts'
@@ -86,7 +87,7 @@ export class Images {
   /** Makes the image present by the policy; ImageError or RetryableError when it can't be had. */
   async ensure(image: string, platform: string | undefined, signal: AbortSignal): Promise<ImageInfo> {
     const info = await this.#find(image, platform, signal)
-    remember(this.#had, image, true)
+    remember(this.#had, image, true, MOST_REMEMBERED)
     return info
   }
 
@@ -166,7 +167,7 @@ export class Images {
   #warnOnce(key: string, text: string, fields: Record<string, unknown>): void {
     if (this.#said.has(key)) this.#o.log.debug(text, fields)
     else this.#o.log.warn(text, fields)
-    remember(this.#said, key, true)
+    remember(this.#said, key, true, MOST_REMEMBERED)
   }
 
   /** ImageError when it is not the platform that was asked for; a warning when only an emulator could run it. */
@@ -196,7 +197,7 @@ export class Images {
     if (pull === undefined) {
       const stop = new AbortController()
       const done = this.#pull(wanted, earlierId, isPresent, stop.signal).finally(() => {
-        remember(this.#checkedAt, wanted.image, this.#o.clock.now())
+        remember(this.#checkedAt, wanted.image, this.#o.clock.now(), MOST_REMEMBERED)
         if (this.#pulls.get(key)?.stop === stop) this.#pulls.delete(key)
       })
       // Everybody may have left when it ends.
@@ -294,14 +295,6 @@ export class Images {
       return { trouble }
     }
   }
-}
-
-/** Of too many the one that was not set for the longest is forgotten. */
-function remember<T>(known: Map<string, T>, word: string, value: T): void {
-  known.delete(word)
-  known.set(word, value)
-  const [oldest] = known.keys()
-  if (known.size > MOST_REMEMBERED && oldest !== undefined) known.delete(oldest)
 }
 
 function fits(image: StoredImage, platform: string | undefined): boolean {
